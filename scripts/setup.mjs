@@ -1,0 +1,105 @@
+// Makes a fresh machine ready for `npm run demo` and `npm test`: node_modules as the lock file says, and a redis-server.
+// Uses nothing but Node, since nothing else may be there yet. Quick when there is nothing to do.
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+
+installNodeModules();
+installRedisServer();
+
+function installNodeModules() {
+  if (isInstalled()) return;
+  say('installing node_modules (npm ci)');
+  const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
+  run(npm, ['ci', '--include=dev', '--no-audit', '--no-fund'], { cwd: root, shell: process.platform === 'win32' }) ||
+    fail('npm ci failed; its output above says why');
+}
+
+/** npm writes down what it installed; that and the folders being there tells without asking npm, which takes seconds. */
+function isInstalled() {
+  const read = (path) => JSON.parse(readFileSync(join(root, path), 'utf8')).packages;
+  let wanted;
+  let installed;
+  try {
+    wanted = read('package-lock.json');
+    installed = read('node_modules/.package-lock.json');
+  } catch {
+    return false;
+  }
+  return Object.entries(wanted).every(([path, { version, optional }]) => {
+    if (path === '') return true;
+    // Packages for other platforms are in the lock file, but not installed.
+    if (installed[path] === undefined) return optional === true;
+    return installed[path].version === version && existsSync(join(root, path, 'package.json'));
+  });
+}
+
+function installRedisServer() {
+  if (works('redis-server', ['--version'])) return;
+  if (works('apt-get', ['--version'])) {
+    const sudo = process.getuid?.() === 0 ? [] : works('sudo', ['-n', 'true']) ? ['sudo', '-n'] : undefined;
+    if (sudo !== undefined) {
+      say('installing redis-server (apt-get)');
+      withoutStartingServices(sudo, () => {
+        const apt = (...args) =>
+          run(...command(sudo, 'env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', '-qq', ...args));
+        // Package lists may be missing or old; a mirror that is away need not matter.
+        apt('update');
+        apt('install', '-y', '--no-install-recommends', 'redis-server');
+      });
+    }
+  } else if (works('brew', ['--version'])) {
+    say('installing redis (brew)');
+    run('brew', ['install', 'redis']);
+  }
+  if (!works('redis-server', ['--version'])) {
+    fail('redis-server is not installed and could not be installed here; install Redis 6.2 or newer and try again');
+  }
+}
+
+/**
+ * Debian's package starts a service on port 6379 and enables it. The project starts its own, private ones, so this leaves
+ * the machine without: policy-rc.d (see invoke-rc.d(8)) forbids the start, and the service is disabled after.
+ */
+function withoutStartingServices(sudo, install) {
+  const policy = '/usr/sbin/policy-rc.d';
+  const ours = !existsSync(policy);
+  if (ours) {
+    if (sudo.length === 0) writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+    else run(...command(sudo, 'sh', '-c', `printf '#!/bin/sh\\nexit 101\\n' > ${policy} && chmod 755 ${policy}`));
+  }
+  try {
+    install();
+  } finally {
+    if (ours) {
+      if (sudo.length === 0) rmSync(policy, { force: true });
+      else run(...command(sudo, 'rm', '-f', policy));
+    }
+    if (existsSync('/run/systemd/system')) run(...command(sudo, 'systemctl', 'disable', '--now', 'redis-server'));
+  }
+}
+
+function command(sudo, ...words) {
+  const [program, ...args] = [...sudo, ...words];
+  return [program, args];
+}
+
+function works(program, args) {
+  return spawnSync(program, args, { stdio: 'ignore' }).status === 0;
+}
+
+function run(program, args, options = {}) {
+  return spawnSync(program, args, { stdio: ['ignore', 'inherit', 'inherit'], ...options }).status === 0;
+}
+
+function say(text) {
+  process.stderr.write(`setup: ${text}\n`);
+}
+
+function fail(text) {
+  say(text);
+  process.exit(1);
+}

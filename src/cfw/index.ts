@@ -1,0 +1,3 @@
+export { CfwClient, type CfwClientOptions, type CfwJobId } from './client.js';
+export type { Credential } from './credentials/credential.js';
+export { tokenCredential } from './credentials/token.js';

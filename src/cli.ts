@@ -1,0 +1,164 @@
+#!/usr/bin/env node
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { enqueue } from './commands/enqueue.js';
+import { simulator } from './commands/simulator.js';
+import { start } from './commands/start.js';
+import { status } from './commands/status.js';
+import { standardOutput } from './commands/terminal.js';
+import { watch } from './commands/watch.js';
+import { ConfigError, ID_PATTERN, loadBaseConfig, loadConfig } from './config.js';
+import { demo } from './demo/demo.js';
+import { DURATION_FORM, parseDuration } from './duration.js';
+import { InvalidJobError } from './queue/index.js';
+
+/** Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration. */
+const FAILED = 1;
+const WRONG_USAGE = 2;
+
+const duration = (text: string) => {
+  const milliseconds = parseDuration(text);
+  if (milliseconds === undefined || milliseconds === 0) {
+    throw new InvalidArgumentError(`A duration is allowed: ${DURATION_FORM}.`);
+  }
+  return milliseconds;
+};
+const id = (text: string) => {
+  if (!ID_PATTERN.test(text)) throw new InvalidArgumentError('Allowed are 1 to 64 characters of A-Z a-z 0-9 _ -.');
+  return text;
+};
+const port = (text: string) => {
+  if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535) throw new InvalidArgumentError('Allowed is 0 to 65535.');
+  return Number(text);
+};
+const number = (min: number, max: number) => (text: string) => {
+  const value = Number(text);
+  if (text.trim() === '' || !(value >= min && value <= max)) {
+    throw new InvalidArgumentError(`Allowed is a number from ${min} to ${max}.`);
+  }
+  return value;
+};
+const jsonObject = (text: string) => {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  } catch {
+    // Told below.
+  }
+  throw new InvalidArgumentError('A JSON object is allowed, such as {"orderId":"42"}.');
+};
+
+function createProgram(stop: AbortSignal, setExitCode: (code: number) => void): Command {
+  const terminal = standardOutput();
+  const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
+  const program = new Command('cfw-job-poller')
+    .description('Watches CFW jobs to their end and publishes one event for each on a Redis stream.')
+    .version(version)
+    .exitOverride()
+    .showHelpAfterError('(--help tells more)')
+    .addHelpText(
+      'after',
+      '\nThe configuration comes from environment variables, or from a file .env in this folder; .env.example lists them.' +
+        '\nExit codes: 0 fine, 1 failed, 2 wrong usage or configuration.',
+    );
+
+  program
+    .command('start')
+    .description('run the sidecar: worker and HTTP')
+    .action(async () => {
+      if (!(await start(loadConfig(process.env), stop))) setExitCode(FAILED);
+    });
+
+  program
+    .command('enqueue')
+    .description('hand job ids to the queue, all or none')
+    .argument('<jobId...>', 'ids of CFW jobs; - reads them from standard input')
+    .option('--project <id>', 'project of the jobs (default: CFW_PROJECT_ID)', id)
+    .option(
+      '--timeout <duration>',
+      'from now to giving up, at most 24h (default: POLL_TIMEOUT of the sidecar)',
+      duration,
+    )
+    .option('--metadata <json>', 'an object that comes back in the events', jsonObject)
+    .option('--again', 'watch jobs once more that have ended before', false)
+    .action(async (jobIds: string[], { project, timeout, metadata, again }) => {
+      await enqueue(loadBaseConfig(process.env), jobIds, { project, timeoutMs: timeout, metadata, again }, terminal);
+    });
+
+  program
+    .command('watch')
+    .description('print events as they appear')
+    .option('--from-start', 'begin with the oldest event that the stream holds', false)
+    .option('--json', 'one JSON object a line', false)
+    .option('--until-idle <duration>', 'end when no event has come for so long', duration)
+    .action(async ({ fromStart, json, untilIdle }) => {
+      await watch(loadBaseConfig(process.env), { fromStart, json, untilIdleMs: untilIdle }, terminal, stop);
+    });
+
+  program
+    .command('status')
+    .description('tell where one job stands')
+    .argument('<jobId>', 'id of a CFW job', id)
+    .option('--project <id>', 'project of the job (default: CFW_PROJECT_ID)', id)
+    .option('--watch <id>', 'the further watch, as enqueue --again names it', id)
+    .action(async (jobId: string, { project, watch: watchId }) => {
+      const config = loadBaseConfig(process.env);
+      const projectId = project ?? config.projectId;
+      if (projectId === undefined)
+        throw new ConfigError(['--project or CFW_PROJECT_ID is needed: the project of the job']);
+      if (!(await status(config, { projectId, jobId, watchId }, terminal))) setExitCode(FAILED);
+    });
+
+  program
+    .command('simulator')
+    .description('run a stand-in for CFW on loopback, for trying things out')
+    .option('--port <port>', 'port on 127.0.0.1; 0 picks a free one', port, 8081)
+    .option('--token <token>', 'the token that it accepts', 'simulator-token')
+    .option('--median <duration>', 'median of the durations of its jobs', duration, 5_000)
+    .option('--sigma <number>', 'spread of the durations, which are log-normal', number(0, 5), 0.35)
+    .option('--failures <share>', 'share of jobs that fail, 0 to 1', number(0, 1), 0.1)
+    .action(async ({ port, token, median, sigma, failures }) => {
+      await simulator({ port, token, medianMs: median, sigma, failureShare: failures }, terminal, stop);
+    });
+
+  program
+    .command('demo')
+    .description('all of it at work, on a private Redis and the simulator; ends by itself')
+    .action(async () => {
+      if (!(await demo(terminal, stop))) setExitCode(FAILED);
+    });
+
+  return program;
+}
+
+async function main(): Promise<void> {
+  const stop = new AbortController();
+  const onSignal = () => {
+    // Whoever asks twice means it.
+    if (stop.signal.aborted) process.exit(FAILED);
+    stop.abort();
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
+
+  let exitCode = 0;
+  try {
+    if (existsSync('.env')) process.loadEnvFile('.env');
+    await createProgram(stop.signal, (code) => {
+      exitCode = code;
+    }).parseAsync();
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      // Commander has printed what is wrong, or the help or version that was asked for.
+      exitCode = error.exitCode === 0 ? 0 : WRONG_USAGE;
+    } else {
+      process.stderr.write(`cfw-job-poller: ${(error as Error).message}\n`);
+      exitCode = error instanceof ConfigError || error instanceof InvalidJobError ? WRONG_USAGE : FAILED;
+    }
+  }
+  // Not process.exit() at once: what was printed must reach a pipe first.
+  process.exitCode = exitCode;
+  process.stdout.write('', () => process.exit());
+}
+
+void main();

@@ -1,0 +1,56 @@
+import { randomUUID } from 'node:crypto';
+import { text } from 'node:stream/consumers';
+import type { BaseConfig } from '../config.js';
+import { CfwJobProducer } from '../queue/index.js';
+import { commandRedis } from '../redis.js';
+import type { Terminal } from './terminal.js';
+
+/** Options of `enqueue`. */
+export interface EnqueueOptions {
+  readonly project: string | undefined;
+  readonly timeoutMs: number | undefined;
+  readonly metadata: Record<string, unknown> | undefined;
+  /** Watches jobs once more that have ended before. */
+  readonly again: boolean;
+}
+
+/**
+ * Hands job ids to the queue, all or none, and prints what became of each.
+ *
+ * @param jobIds `-` stands for the words of standard input.
+ */
+export async function enqueue(
+  config: BaseConfig,
+  jobIds: readonly string[],
+  { project, timeoutMs, metadata, again }: EnqueueOptions,
+  terminal: Terminal,
+): Promise<void> {
+  const ids: string[] = [];
+  for (const jobId of jobIds) {
+    if (jobId === '-') ids.push(...(await text(process.stdin)).split(/\s+/).filter((word) => word !== ''));
+    else ids.push(jobId);
+  }
+  const watchId = again ? randomUUID() : undefined;
+  const redis = await commandRedis(config.redis);
+  const producer = new CfwJobProducer({
+    redis,
+    queueName: config.queue.name,
+    queuePrefix: config.queue.prefix,
+    eventStream: config.events.stream,
+    ...(config.projectId === undefined ? {} : { projectId: config.projectId }),
+  });
+  try {
+    const jobs = await producer.enqueueMany(
+      ids.map((jobId) => ({ jobId, projectId: project, timeoutMs, metadata, watchId })),
+    );
+    for (const { projectId, jobId, state, watchId } of jobs) {
+      const note =
+        state === 'queued' ? '' : terminal.style('dim', '  (it had ended before; --again watches it once more)');
+      const watch = watchId === null ? '' : `  watch ${watchId}`;
+      terminal.print(`${state.padEnd(9)}  ${projectId}/${jobId}${watch}${note}`);
+    }
+  } finally {
+    await producer.close();
+    redis.disconnect();
+  }
+}

@@ -1,0 +1,29 @@
+import { styleText } from 'node:util';
+
+/** Where a command prints; colours and redrawing are for terminals only. */
+export interface Terminal {
+  readonly isTerminal: boolean;
+  /** Rows of the screen; 0 where there is none. */
+  readonly rows: number;
+  readonly columns: number;
+  print(text: string): void;
+  style(style: Style, text: string): string;
+}
+
+export type Style = 'green' | 'red' | 'yellow' | 'cyan' | 'dim' | 'bold';
+
+/** Standard output. Colours where it is a terminal and `NO_COLOR` (https://no-color.org) is not set. */
+export function standardOutput(): Terminal {
+  const { stdout } = process;
+  const isTerminal = stdout.isTTY === true;
+  const coloured = isTerminal && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
+  return {
+    isTerminal,
+    rows: stdout.rows ?? 0,
+    columns: stdout.columns ?? 80,
+    print: (text) => {
+      stdout.write(`${text}\n`);
+    },
+    style: (style, text) => (coloured ? styleText(style, text) : text),
+  };
+}

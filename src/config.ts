@@ -1,0 +1,312 @@
+import { z } from 'zod';
+import { DURATION_FORM, parseDuration } from './duration.js';
+import { Secret } from './secret.js';
+
+/** Something is wrong with the configuration; `problems` has a line for each, naming the variable and what is allowed. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(`the configuration is not usable:\n${problems.map((problem) => `  ${problem}`).join('\n')}`);
+    this.problems = problems;
+  }
+}
+
+/** Levels of pino, from silent to chatty. */
+export const LOG_LEVELS = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
+
+/** What `CFW_PROJECT_ID` and the ids in a job's data look like: they become part of a URL, so nothing else gets in. */
+export const ID_PATTERN = /^[A-Za-z0-9_-]{1,64}$/;
+
+const DAY_MS = 86_400_000;
+const LOOPBACK_HOST = /^(localhost|127\.\d+\.\d+\.\d+|\[?::1\]?)$/;
+
+/** Whether a host name or address never leaves this machine. */
+export function isLoopback(host: string): boolean {
+  return LOOPBACK_HOST.test(host.toLowerCase());
+}
+
+/** Variables whose value is never shown and that can be given as a file by `<NAME>_FILE`. */
+export const SECRET_VARIABLES = ['CFW_AUTH_TOKEN', 'REDIS_URL', 'HTTP_TOKEN'] as const;
+type SecretVariable = (typeof SECRET_VARIABLES)[number];
+
+// Each schema turns the text of one variable into its value; its message says what is allowed.
+const duration = (fallback: string, { min = 0, max = Number.POSITIVE_INFINITY, allowed = DURATION_FORM } = {}) =>
+  z
+    .string()
+    .default(fallback)
+    .transform((text, context) => {
+      const milliseconds = parseDuration(text);
+      if (milliseconds === undefined || milliseconds < min || milliseconds > max) {
+        context.addIssue({ code: 'custom', message: `a duration is allowed: ${allowed}` });
+        return z.NEVER;
+      }
+      return milliseconds;
+    });
+
+const number = (fallback: string, allowed: string, accepts: (value: number) => boolean) =>
+  z
+    .string()
+    .default(fallback)
+    .transform((text, context) => {
+      const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+      if (!accepts(value)) {
+        context.addIssue({ code: 'custom', message: `allowed is ${allowed}` });
+        return z.NEVER;
+      }
+      return value;
+    });
+
+const integer = (fallback: string, min: number, max: number) =>
+  number(fallback, `a whole number from ${min} to ${max}`, (n) => Number.isInteger(n) && n >= min && n <= max);
+
+const flag = z
+  .enum(['true', 'false'], { error: 'allowed is true or false' })
+  .default('false')
+  .transform((text) => text === 'true');
+
+const url = (allowed: string, accepts: (url: URL) => boolean) =>
+  z.string().refine((text) => URL.canParse(text) && accepts(new URL(text)), { error: `allowed is ${allowed}` });
+
+const redisKey = (fallback: string) =>
+  z
+    .string()
+    .default(fallback)
+    .refine((text) => /^[\x21-\x7e]{1,128}$/.test(text), {
+      error: 'allowed are 1 to 128 printable ASCII characters without spaces',
+    });
+
+/** Every variable, with the text that counts where it is not set; `.env.example` is held to this by a test. */
+export const environmentSchema = z.object({
+  CFW_ENDPOINT: url(
+    'an https:// URL without user, query or fragment (http:// on loopback, or with CFW_ALLOW_HTTP=true)',
+    ({ protocol, username, password, search, hash }) =>
+      /^https?:$/.test(protocol) && username + password + search + hash === '',
+  ).optional(),
+  CFW_REGION: z
+    .string()
+    .regex(/^[a-z]{2,}(-[a-z0-9]+)+$/, { error: 'allowed is a region such as eu-west-101 or cn-north-4' })
+    .optional(),
+  CFW_PROJECT_ID: z.string().regex(ID_PATTERN, { error: 'allowed are 1 to 64 of A-Z a-z 0-9 _ -' }).optional(),
+  CFW_REQUEST_TIMEOUT: duration('10s', { min: 100, max: 300_000, allowed: 'from 100ms to 5m' }),
+  CFW_ALLOW_HTTP: flag,
+  CFW_AUTH_TOKEN: z
+    .string()
+    .regex(/^[\x21-\x7e]+$/, { error: 'allowed are printable ASCII characters without spaces (it becomes a header)' })
+    .optional(),
+  REDIS_URL: url('redis://[user:password@]host[:port][/db] or rediss:// for TLS', ({ protocol }) =>
+    /^rediss?:$/.test(protocol),
+  ).default('redis://127.0.0.1:6379'),
+  QUEUE_NAME: z
+    .string()
+    .default('cfw-jobs')
+    .refine((text) => /^[\x21-\x39\x3b-\x7e]{1,128}$/.test(text), {
+      error: 'allowed are 1 to 128 printable ASCII characters without spaces and colons',
+    }),
+  QUEUE_PREFIX: redisKey('{cfw}'),
+  EVENT_STREAM: redisKey('{cfw}:events'),
+  EVENT_STREAM_MAXLEN: integer('100000', 0, 1_000_000_000),
+  EVENT_DEDUP_TTL: duration('7d', { min: 1_000, allowed: `from 1s: ${DURATION_FORM}` }),
+  POLL_INITIAL_DELAY: duration('1s', { min: 50, max: DAY_MS, allowed: 'from 50ms to 24h' }),
+  POLL_BACKOFF_FACTOR: number('1.5', 'a number from 1 to 10', (n) => n >= 1 && n <= 10),
+  POLL_MAX_DELAY: duration('10s', { min: 50, max: DAY_MS, allowed: 'from 50ms to 24h' }),
+  POLL_TIMEOUT: duration('30m', { min: 1_000, max: DAY_MS, allowed: 'from 1s to 24h' }),
+  WORKER_CONCURRENCY: integer('500', 1, 100_000),
+  HTTP_HOST: z
+    .string()
+    .regex(/^[A-Za-z0-9.:_-]+$/, { error: 'allowed is a host name or an IP address' })
+    .default('127.0.0.1'),
+  HTTP_PORT: integer('8080', 0, 65_535),
+  HTTP_TOKEN: z
+    .string()
+    .regex(/^[\x21-\x7e]{16,}$/, { error: 'allowed are 16 or more printable ASCII characters without spaces' })
+    .optional(),
+  LOG_LEVEL: z.enum(LOG_LEVELS, { error: `allowed is one of ${LOG_LEVELS.join(', ')}` }).default('info'),
+});
+
+/** What is needed to reach Redis, the queue and the stream: all that `enqueue`, `watch` and `status` use. */
+export interface RedisConfig {
+  readonly url: Secret;
+}
+
+/** The BullMQ queue. */
+export interface QueueConfig {
+  readonly name: string;
+  readonly prefix: string;
+}
+
+/** The Redis stream of events and the memory of what was published. */
+export interface EventsConfig {
+  readonly stream: string;
+  /** Entries to keep at least, approximately trimmed; 0 never trims. */
+  readonly maxLength: number;
+  /** How long a published job is remembered, in milliseconds. */
+  readonly dedupTtlMs: number;
+}
+
+/** The part of the configuration that all commands need. */
+export interface BaseConfig {
+  readonly projectId: string | undefined;
+  readonly redis: RedisConfig;
+  readonly queue: QueueConfig;
+  readonly events: EventsConfig;
+  readonly logLevel: (typeof LOG_LEVELS)[number];
+}
+
+/** The whole configuration: what the sidecar needs. */
+export interface Config extends BaseConfig {
+  readonly cfw: {
+    /** Base URL without a trailing slash. */
+    readonly endpoint: string;
+    readonly requestTimeoutMs: number;
+  };
+  readonly credentials: { readonly kind: 'token'; readonly token: Secret };
+  readonly polling: {
+    readonly initialDelayMs: number;
+    readonly factor: number;
+    readonly maxDelayMs: number;
+    readonly timeoutMs: number;
+  };
+  readonly worker: { readonly concurrency: number };
+  readonly http: { readonly host: string; readonly port: number; readonly token: Secret | undefined };
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+type Parsed = z.output<typeof environmentSchema>;
+
+/**
+ * Reads what every command needs: Redis, the queue, the stream.
+ *
+ * @throws {ConfigError} naming every variable that does not fit.
+ */
+export function loadBaseConfig(env: Environment): BaseConfig {
+  const { parsed, secrets, problems } = parseEnvironment(env);
+  if (parsed === undefined || problems.length > 0) throw new ConfigError(problems);
+  return freeze(baseConfig(parsed, secrets));
+}
+
+/**
+ * Reads the whole configuration from environment variables; an empty variable counts as not set.
+ *
+ * @throws {ConfigError} naming every variable that does not fit.
+ */
+export function loadConfig(env: Environment): Config {
+  const { parsed, secrets, problems } = parseEnvironment(env);
+
+  // These rules look at the raw text, so that they are reported together with variables that do not parse.
+  const given = (name: string) => (env[name] ?? '') !== '' || (env[`${name}_FILE`] ?? '') !== '';
+  if (!given('CFW_ENDPOINT') && !given('CFW_REGION')) {
+    problems.push(
+      'CFW_ENDPOINT or CFW_REGION is needed: the base URL of CFW, or a region of Huawei Cloud such as cn-north-4',
+    );
+  }
+  if (!given('CFW_AUTH_TOKEN')) {
+    problems.push('credentials are needed: CFW_AUTH_TOKEN (or CFW_AUTH_TOKEN_FILE), a token scoped to the project');
+  }
+  if (parsed === undefined) throw new ConfigError(problems);
+
+  const endpoint = parsed.CFW_ENDPOINT ?? regionEndpoint(parsed.CFW_REGION ?? '');
+  if (given('CFW_ENDPOINT') && !parsed.CFW_ALLOW_HTTP) {
+    const { protocol, hostname } = new URL(endpoint);
+    if (protocol === 'http:' && !isLoopback(hostname)) {
+      problems.push(
+        `CFW_ENDPOINT: "${endpoint}" is plain http beyond loopback; allowed is https://, or set CFW_ALLOW_HTTP=true`,
+      );
+    }
+  }
+  if (parsed.POLL_MAX_DELAY < parsed.POLL_INITIAL_DELAY) {
+    problems.push(
+      `POLL_MAX_DELAY: ${parsed.POLL_MAX_DELAY}ms is less than POLL_INITIAL_DELAY (${parsed.POLL_INITIAL_DELAY}ms); allowed is that or more`,
+    );
+  }
+  if (!isLoopback(parsed.HTTP_HOST) && !given('HTTP_TOKEN')) {
+    problems.push(
+      `HTTP_TOKEN is needed where HTTP_HOST is not loopback ("${parsed.HTTP_HOST}"): set a bearer token of 16 or more characters`,
+    );
+  }
+  if (problems.length > 0) throw new ConfigError(problems);
+
+  return freeze({
+    ...baseConfig(parsed, secrets),
+    cfw: { endpoint: endpoint.replace(/\/+$/, ''), requestTimeoutMs: parsed.CFW_REQUEST_TIMEOUT },
+    credentials: { kind: 'token', token: secrets.CFW_AUTH_TOKEN as Secret },
+    polling: {
+      initialDelayMs: parsed.POLL_INITIAL_DELAY,
+      factor: parsed.POLL_BACKOFF_FACTOR,
+      maxDelayMs: parsed.POLL_MAX_DELAY,
+      timeoutMs: parsed.POLL_TIMEOUT,
+    },
+    worker: { concurrency: parsed.WORKER_CONCURRENCY },
+    http: { host: parsed.HTTP_HOST, port: parsed.HTTP_PORT, token: secrets.HTTP_TOKEN },
+  });
+}
+
+function baseConfig(parsed: Parsed, secrets: Partial<Record<SecretVariable, Secret>>): BaseConfig {
+  return {
+    projectId: parsed.CFW_PROJECT_ID,
+    redis: { url: secrets.REDIS_URL ?? new Secret(parsed.REDIS_URL) },
+    queue: { name: parsed.QUEUE_NAME, prefix: parsed.QUEUE_PREFIX },
+    events: {
+      stream: parsed.EVENT_STREAM,
+      maxLength: parsed.EVENT_STREAM_MAXLEN,
+      dedupTtlMs: parsed.EVENT_DEDUP_TTL,
+    },
+    logLevel: parsed.LOG_LEVEL,
+  };
+}
+
+/** `eu-west-101` and its kin live under `.eu`, all other regions under `.com` (the vendor's SDK lists them so). */
+function regionEndpoint(region: string): string {
+  return `https://cfw.${region}.myhuaweicloud.${region.startsWith('eu-west-1') ? 'eu' : 'com'}`;
+}
+
+function parseEnvironment(env: Environment) {
+  const problems: string[] = [];
+  const secrets: Partial<Record<SecretVariable, Secret>> = {};
+  const texts: Record<string, string> = {};
+
+  for (const name of Object.keys(environmentSchema.shape)) {
+    const text = env[name];
+    if (text !== undefined && text !== '') texts[name] = text;
+  }
+  for (const name of SECRET_VARIABLES) {
+    const file = env[`${name}_FILE`];
+    if (file !== undefined && file !== '') {
+      if (texts[name] !== undefined) {
+        problems.push(`${name} and ${name}_FILE are both set; allowed is one of them`);
+        continue;
+      }
+      try {
+        const secret = Secret.fromFile(file);
+        if (secret.reveal() === '') {
+          problems.push(`${name}_FILE: "${file}" is empty; allowed is a file that holds the value`);
+          continue;
+        }
+        secrets[name] = secret;
+        texts[name] = secret.reveal();
+      } catch (error) {
+        const { code } = error as NodeJS.ErrnoException;
+        problems.push(`${name}_FILE: "${file}" cannot be read (${code}); allowed is the path of a readable file`);
+      }
+    } else if (texts[name] !== undefined) {
+      secrets[name] = new Secret(texts[name]);
+    }
+  }
+
+  const result = environmentSchema.safeParse(texts);
+  for (const issue of result.error?.issues ?? []) {
+    const name = String(issue.path[0]);
+    const isSecret = (SECRET_VARIABLES as readonly string[]).includes(name);
+    const what = isSecret ? 'the value (not shown) does not fit' : `"${texts[name]}" does not fit`;
+    problems.push(`${name}: ${what}; ${issue.message}`);
+  }
+  return { parsed: result.data, secrets, problems };
+}
+
+function freeze<T extends object>(config: T): T {
+  for (const part of Object.values(config)) {
+    if (typeof part === 'object' && part !== null && !(part instanceof Secret)) freeze(part);
+  }
+  return Object.freeze(config);
+}

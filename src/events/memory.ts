@@ -1,0 +1,54 @@
+import type { Redis } from 'ioredis';
+import { type CfwJobEvent, fromEntry } from './event.js';
+
+/** What names one watch of one CFW job: each has its one event. */
+export interface WatchedJob {
+  readonly projectId: string;
+  readonly jobId: string;
+  readonly watchId?: string | null | undefined;
+}
+
+/** `<projectId>.<jobId>`, with `.<watchId>` where there is one; the ids have no dots, so no two jobs share a key. */
+export function watchKey({ projectId, jobId, watchId }: WatchedJob): string {
+  return watchId == null ? `${projectId}.${jobId}` : `${projectId}.${jobId}.${watchId}`;
+}
+
+/** Where it is remembered that a job was published; derived from the stream, so that both share a Redis Cluster slot. */
+export function memoryKey(stream: string, key: string): string {
+  return `${stream}:published:${key}`;
+}
+
+/** How a job ended. */
+export interface PublishedEvent {
+  /** Id of the stream entry. */
+  readonly entryId: string;
+  readonly status: 'completed' | 'failed';
+  /** null where the stream has been trimmed since. */
+  readonly event: CfwJobEvent | null;
+}
+
+/**
+ * How jobs ended, by one look-up each in the memory and one in the stream, all in one round trip for each.
+ *
+ * @returns for each job, in order, its event, or undefined where none was published within `EVENT_DEDUP_TTL`.
+ */
+export async function findPublished(
+  redis: Redis,
+  stream: string,
+  jobs: readonly WatchedJob[],
+): Promise<(PublishedEvent | undefined)[]> {
+  if (jobs.length === 0) return [];
+  const remembered = await redis.mget(jobs.map((job) => memoryKey(stream, watchKey(job))));
+  return await Promise.all(
+    remembered.map(async (memory) => {
+      if (memory === null) return undefined;
+      const [entryId = '', status] = memory.split(' ');
+      const [entry] = await redis.xrange(stream, entryId, entryId);
+      return {
+        entryId,
+        status: status === 'completed' ? 'completed' : 'failed',
+        event: entry === undefined ? null : fromEntry(...entry),
+      } as const;
+    }),
+  );
+}

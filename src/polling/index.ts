@@ -1,0 +1,13 @@
+export { type Deadline, deadlineOf } from './deadline.js';
+export { type PollLoopOptions, type PollLoopResult, pollUntilEnd } from './loop.js';
+export { type ExponentialBackoffOptions, exponentialBackoff, type Schedule, withJitter } from './schedule.js';
+export {
+  type FailedCall,
+  type FailureKind,
+  type FailureReason,
+  type History,
+  type JobAnswer,
+  type LastError,
+  NEW_HISTORY,
+  type PollAnswer,
+} from './verdict.js';

@@ -1,0 +1,99 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import pRetry from 'p-retry';
+import { type Deadline, type NextStep, nextStep } from './deadline.js';
+import type { Schedule } from './schedule.js';
+import { decide, type History, type PollAnswer, remember, timedOut, type Verdict } from './verdict.js';
+
+/** What the loop needs to know and to be able to do. */
+export interface PollLoopOptions {
+  /** One call to CFW; it never throws, a failed call is an answer too. `attempt` counts all polls of the job, from 1. */
+  readonly poll: (attempt: number) => Promise<PollAnswer>;
+  readonly schedule: Schedule;
+  readonly deadline: Deadline;
+  /** What earlier polls found out, by this process or others. */
+  readonly history: History;
+  /**
+   * Whether to wait this long (milliseconds) here, holding the job; else it is parked. Where it says yes, it is
+   * told the end of the wait by `release`.
+   */
+  readonly hold: (delayMs: number) => boolean;
+  readonly release: () => void;
+  /** Cuts every wait short: the job is then parked until its next step. A call under way is not cut. */
+  readonly signal: AbortSignal;
+  /** The clock, in epoch milliseconds; `Date.now` unless told. */
+  readonly now?: () => number;
+}
+
+/** How the loop ended: with the job's end, or with the time at which it has to be taken up again. */
+export type PollLoopResult =
+  | { readonly kind: 'ended'; readonly verdict: Exclude<Verdict, { kind: 'pending' }>; readonly history: History }
+  | { readonly kind: 'park'; readonly until: number; readonly history: History };
+
+/** Thrown to p-retry where the job has to be asked for again; nobody looks at it, so one is enough. */
+const NOT_ENDED = new Error('the job has not ended');
+
+/**
+ * Polls a job until it ends or is better parked.
+ *
+ * p-retry drives the attempts, but its delays are switched off: it copies them once and counts attempts, while the
+ * schedule goes by the time since enqueueing. `shouldRetry` asks the schedule and does the waiting instead.
+ */
+export async function pollUntilEnd(options: PollLoopOptions): Promise<PollLoopResult> {
+  const { poll, schedule, deadline, hold, release, signal, now = Date.now } = options;
+  let history = options.history;
+  let waitMs = 0;
+  // Kept out here, since p-retry would throw an answer away that comes in after the signal was aborted.
+  let result: PollLoopResult | undefined;
+
+  const timeOut = (): PollLoopResult => ({
+    kind: 'ended',
+    verdict: timedOut(history, deadline.at - deadline.enqueuedAt),
+    history,
+  });
+
+  // The last poll was made before (then the job was parked until its deadline), so only the deadline is left.
+  if (history.lastPollAt !== null && history.lastPollAt >= deadline.lastPollAt && now() >= deadline.at)
+    return timeOut();
+
+  const attempt = async () => {
+    const polledAt = now();
+    const answer = await poll(history.polls + 1);
+    history = remember(history, answer, polledAt);
+    const verdict = decide(answer, history, now());
+    if (verdict.kind === 'pending') {
+      waitMs = verdict.waitMs;
+      throw NOT_ENDED;
+    }
+    result = { kind: 'ended', verdict, history };
+  };
+
+  const waitForNextPoll = async ({ error }: { error: Error }): Promise<boolean> => {
+    if (error !== NOT_ENDED) return false;
+    const next: NextStep = nextStep(now(), Math.max(schedule(now() - deadline.enqueuedAt), waitMs), deadline);
+    const delayMs = next.at - now();
+    if (delayMs > 0) {
+      result = { kind: 'park', until: next.at, history };
+      if (signal.aborted || !hold(delayMs)) return false;
+      const waited = await sleep(delayMs, true, { signal })
+        .catch(() => false)
+        .finally(release);
+      if (!waited) return false;
+    }
+    if (next.step === 'time-out') {
+      result = timeOut();
+      return false;
+    }
+    return true;
+  };
+
+  await pRetry(attempt, {
+    retries: Number.POSITIVE_INFINITY,
+    minTimeout: 0,
+    randomize: false,
+    shouldRetry: waitForNextPoll,
+  }).catch((error: unknown) => {
+    if (error !== NOT_ENDED) throw error;
+  });
+  if (result === undefined) throw new Error('the poll loop ended without a result');
+  return result;
+}

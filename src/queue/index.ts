@@ -1,0 +1,9 @@
+export { type CfwJobRequest, MAX_METADATA_BYTES, MAX_TIMEOUT_MS, type PollJob, type UnfitJob } from './job.js';
+export {
+  CfwJobProducer,
+  type CfwJobProducerOptions,
+  type CfwJobStatus,
+  type EnqueuedJob,
+  InvalidJobError,
+} from './producer.js';
+export { type EndedJob, type JobObserver, type JobResult, JobWorker, type JobWorkerOptions } from './worker.js';

@@ -1,0 +1,107 @@
+import { CfwClient, tokenCredential } from './cfw/index.js';
+import type { Config } from './config.js';
+import { EventPublisher, findPublished } from './events/index.js';
+import { createHttpServer } from './ops/http.js';
+import { jobLog } from './ops/job-log.js';
+import type { Logger } from './ops/logger.js';
+import { logRedisState } from './ops/redis-log.js';
+import { exponentialBackoff, withJitter } from './polling/index.js';
+import { type EndedJob, JobWorker } from './queue/index.js';
+import { serviceRedis } from './redis.js';
+
+/** A running sidecar. */
+export interface Sidecar {
+  /** Where its HTTP listens, such as `http://127.0.0.1:8080`. */
+  readonly url: string;
+  /**
+   * Takes no more jobs, parks what is held, publishes what calls under way bring, closes all connections.
+   *
+   * @returns false where Redis was away, so that held jobs will come back by the check for stalled ones.
+   */
+  stop(): Promise<boolean>;
+}
+
+/**
+ * Builds everything from the configuration and starts it. Redis need not be there yet.
+ *
+ * @throws where the HTTP port cannot be had.
+ */
+export async function startSidecar(config: Config, logger: Logger): Promise<Sidecar> {
+  const { cfw, credentials, events, polling, queue, worker } = config;
+  const http = createHttpServer();
+  const url = await http.listen({ host: config.http.host, port: config.http.port });
+
+  const redis = serviceRedis(config.redis);
+  logRedisState(redis, logger);
+  const client = new CfwClient({ ...cfw, credential: tokenCredential(credentials.token) });
+  const publisher = new EventPublisher({
+    redis,
+    stream: events.stream,
+    maxLength: events.maxLength,
+    dedupTtlMs: events.dedupTtlMs,
+    endpoint: cfw.endpoint,
+  });
+  const jobs = new JobWorker({
+    redis,
+    queueName: queue.name,
+    queuePrefix: queue.prefix,
+    concurrency: worker.concurrency,
+    projectId: config.projectId,
+    timeoutMs: polling.timeoutMs,
+    callTimeoutMs: cfw.requestTimeoutMs,
+    schedule: withJitter(exponentialBackoff(polling)),
+    poll: (job, signal) => client.getJob(job, signal),
+    findPublished: async (job) => (await findPublished(redis, events.stream, [job]))[0],
+    publish: (ended) => publisher.publish(jobEnd(ended)),
+    publishUnfit: (queueJobId, job, enqueuedAt) =>
+      publisher.publishUnreadable(
+        { queueName: queue.name, queueJobId },
+        {
+          ...job,
+          cfwStatus: null,
+          reason: 'INVALID_REQUEST',
+          message: job.problems.join('; '),
+          beginTime: null,
+          endTime: null,
+          enqueuedAt: new Date(enqueuedAt).toISOString(),
+          polls: 0,
+          errorCounts: {},
+          lastError: null,
+        },
+      ),
+    observer: jobLog(logger),
+  });
+  logger.info({ url, endpoint: cfw.endpoint, queue: queue.name, stream: events.stream }, 'sidecar started');
+
+  return {
+    url,
+    async stop() {
+      logger.info('stopping: held jobs are parked');
+      const stopped = await jobs.stop();
+      await http.close();
+      client.close();
+      redis.disconnect();
+      if (stopped) logger.info('stopped');
+      else logger.error('stopped without Redis; held jobs will be taken up again 10 to 15 s after it is back');
+      return stopped;
+    },
+  };
+}
+
+function jobEnd({ job, enqueuedAt, verdict, history }: EndedJob): Parameters<EventPublisher['publish']>[0] {
+  return {
+    projectId: job.projectId,
+    jobId: job.jobId,
+    watchId: job.watchId,
+    metadata: job.metadata,
+    enqueuedAt: new Date(enqueuedAt).toISOString(),
+    cfwStatus: history.cfwStatus,
+    beginTime: history.beginTime,
+    endTime: history.endTime,
+    polls: history.polls,
+    errorCounts: history.errorCounts,
+    lastError: history.lastError,
+    reason: verdict.kind === 'failed' ? verdict.reason : null,
+    message: verdict.kind === 'failed' ? verdict.message : null,
+  };
+}

@@ -1,0 +1,3 @@
+export type { Fault } from './faults.js';
+export type { JobScript, SimulatedJob } from './jobs.js';
+export { type Simulator, type SimulatorOptions, startSimulator } from './server.js';

@@ -1,0 +1,114 @@
+import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import { actOut } from './faults.js';
+import { type Drawing, type JobScript, jobScriptSchema, SimulatedJob } from './jobs.js';
+
+/** How the simulator behaves. */
+export interface SimulatorOptions extends Partial<Drawing> {
+  /** Port on loopback; 0 picks a free one. @default 0 */
+  readonly port?: number;
+  /** The token it accepts. @default 'simulator-token' */
+  readonly token?: string;
+}
+
+/** A running simulator. */
+export interface Simulator {
+  /** Base URL, such as `http://127.0.0.1:8081`: what `CFW_ENDPOINT` takes. */
+  readonly url: string;
+  /** What `CFW_AUTH_TOKEN` takes. */
+  readonly token: string;
+  /** Makes a job that behaves as scripted. */
+  addJob(script: JobScript): SimulatedJob;
+  /** All jobs, oldest first. */
+  jobs(): readonly SimulatedJob[];
+  /** Calls of the job API so far, refused ones included. */
+  calls(): number;
+  stop(): Promise<void>;
+}
+
+interface JobPath {
+  projectId: string;
+  jobId: string;
+}
+
+/** Starts a stand-in for CFW on loopback. It keeps everything in memory. */
+export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
+  const { port = 0, token = 'simulator-token' } = options;
+  const drawing: Drawing = {
+    medianMs: options.medianMs ?? 5_000,
+    sigma: options.sigma ?? 0.35,
+    failureShare: options.failureShare ?? 0.1,
+    random: options.random ?? Math.random,
+  };
+  const jobs = new Map<string, SimulatedJob>();
+  let calls = 0;
+
+  const addJob = (script: JobScript) => {
+    const job = new SimulatedJob(script, drawing);
+    jobs.set(`${job.projectId}/${job.jobId}`, job);
+    return job;
+  };
+
+  const server = Fastify({ forceCloseConnections: true, exposeHeadRoutes: false });
+  server.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) => {
+    const message = error instanceof z.ZodError ? z.prettifyError(error) : error.message;
+    return reply
+      .code(error instanceof z.ZodError ? 400 : (error.statusCode ?? 500))
+      .send({ error_code: 'CFW.00200001', error_msg: message });
+  });
+
+  const refuse = (request: FastifyRequest, reply: FastifyReply): boolean => {
+    if (request.headers['x-auth-token'] === token) return false;
+    void reply
+      .code(401)
+      .send({ error_code: 'APIGW.0301', error_msg: 'Incorrect IAM authentication information: decrypt token fail' });
+    return true;
+  };
+
+  // The vendor's API.
+
+  server.get<{ Params: JobPath }>('/v3/:projectId/jobs/:jobId', async (request, reply) => {
+    calls += 1;
+    if (refuse(request, reply)) return reply;
+    if (request.headers['content-type'] !== 'application/json') {
+      return reply.code(400).send({ error_code: 'APIGW.0106', error_msg: 'Content-Type must be application/json' });
+    }
+    const job = jobs.get(`${request.params.projectId}/${request.params.jobId}`);
+    if (job === undefined) {
+      return reply.code(404).send({ error_code: 'CFW.00200005', error_msg: 'The object does not exist.' });
+    }
+    const fault = job.call();
+    return fault === undefined ? job.answer() : await actOut(fault, reply, job.answer());
+  });
+
+  server.post<{ Params: { projectId: string }; Body: { name?: string } | null }>(
+    '/v2/:projectId/firewall',
+    async (request, reply) => {
+      if (refuse(request, reply)) return reply;
+      const { jobId } = addJob({ projectId: request.params.projectId });
+      return { job_id: jobId, data: { id: jobId, name: request.body?.name ?? '' } };
+    },
+  );
+
+  // The control surface: scripts jobs, tells what was asked for.
+
+  server.post('/simulator/jobs', async (request, reply) => {
+    return reply.code(201).send(addJob(jobScriptSchema.parse(request.body)));
+  });
+  server.get('/simulator/jobs', async () => ({ calls, jobs: [...jobs.values()] }));
+  server.get<{ Params: JobPath }>('/simulator/jobs/:projectId/:jobId', async ({ params }, reply) => {
+    return jobs.get(`${params.projectId}/${params.jobId}`) ?? reply.code(404).send({ error_msg: 'no such job' });
+  });
+
+  const url = await server.listen({ host: '127.0.0.1', port });
+  return {
+    url,
+    token,
+    addJob,
+    jobs: () => [...jobs.values()],
+    calls: () => calls,
+    stop: async () => {
+      await server.close();
+    },
+  };
+}
