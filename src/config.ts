@@ -182,8 +182,8 @@ type Parsed = z.output<typeof environmentSchema>;
  */
 export function loadBaseConfig(env: Environment): BaseConfig {
   const { parsed, secrets, problems } = parseEnvironment(env);
-  if (parsed === undefined || problems.length > 0) throw new ConfigError(problems);
-  return freeze(baseConfig(parsed, secrets));
+  if (problems.length > 0) throw new ConfigError(problems);
+  return freeze(baseConfig(parsed as Parsed, secrets));
 }
 
 /**
@@ -193,9 +193,29 @@ export function loadBaseConfig(env: Environment): BaseConfig {
  */
 export function loadConfig(env: Environment): Config {
   const { parsed, secrets, problems } = parseEnvironment(env);
+  problems.push(...problemsTogether(parsed, (name) => isSet(env[name]) || isSet(env[`${name}_FILE`])));
+  if (problems.length > 0) throw new ConfigError(problems);
 
-  // These rules look at the raw text, so that they are reported together with variables that do not parse.
-  const given = (name: string) => (env[name] ?? '') !== '' || (env[`${name}_FILE`] ?? '') !== '';
+  const whole = parsed as Parsed;
+  const endpoint = whole.CFW_ENDPOINT ?? regionEndpoint(whole.CFW_REGION ?? '');
+  return freeze({
+    ...baseConfig(whole, secrets),
+    cfw: { endpoint: endpoint.replace(/\/+$/, ''), requestTimeoutMs: whole.CFW_REQUEST_TIMEOUT },
+    credentials: { kind: 'token', token: secrets.CFW_AUTH_TOKEN as Secret },
+    polling: {
+      initialDelayMs: whole.POLL_INITIAL_DELAY,
+      factor: whole.POLL_BACKOFF_FACTOR,
+      maxDelayMs: whole.POLL_MAX_DELAY,
+      timeoutMs: whole.POLL_TIMEOUT,
+    },
+    worker: { concurrency: whole.WORKER_CONCURRENCY },
+    http: { host: whole.HTTP_HOST, port: whole.HTTP_PORT, token: secrets.HTTP_TOKEN },
+  });
+}
+
+/** What is wrong with variables taken together; a variable that is wrong by itself is left to its own problem. */
+function problemsTogether(parsed: Partial<Parsed>, given: (name: string) => boolean): string[] {
+  const problems: string[] = [];
   if (!given('CFW_ENDPOINT') && !given('CFW_REGION')) {
     problems.push(
       'CFW_ENDPOINT or CFW_REGION is needed: the base URL of CFW, or a region of Huawei Cloud such as cn-north-4',
@@ -204,43 +224,31 @@ export function loadConfig(env: Environment): Config {
   if (!given('CFW_AUTH_TOKEN')) {
     problems.push('credentials are needed: CFW_AUTH_TOKEN (or CFW_AUTH_TOKEN_FILE), a token scoped to the project');
   }
-  if (parsed === undefined) throw new ConfigError(problems);
-
-  const endpoint = parsed.CFW_ENDPOINT ?? regionEndpoint(parsed.CFW_REGION ?? '');
-  if (given('CFW_ENDPOINT') && !parsed.CFW_ALLOW_HTTP) {
-    const { protocol, hostname } = new URL(endpoint);
-    if (protocol === 'http:' && !isLoopback(hostname)) {
-      problems.push(
-        `CFW_ENDPOINT: "${endpoint}" is plain http beyond loopback; allowed is https://, or set CFW_ALLOW_HTTP=true`,
-      );
-    }
-  }
-  if (parsed.POLL_MAX_DELAY < parsed.POLL_INITIAL_DELAY) {
+  const { CFW_ENDPOINT, CFW_ALLOW_HTTP, POLL_INITIAL_DELAY, POLL_MAX_DELAY, HTTP_HOST } = parsed;
+  if (CFW_ENDPOINT !== undefined && CFW_ALLOW_HTTP === false && isPlainBeyondLoopback(CFW_ENDPOINT)) {
     problems.push(
-      `POLL_MAX_DELAY: ${parsed.POLL_MAX_DELAY}ms is less than POLL_INITIAL_DELAY (${parsed.POLL_INITIAL_DELAY}ms); allowed is that or more`,
+      `CFW_ENDPOINT: "${CFW_ENDPOINT}" is plain http beyond loopback; allowed is https://, or set CFW_ALLOW_HTTP=true`,
     );
   }
-  if (!isLoopback(parsed.HTTP_HOST) && !given('HTTP_TOKEN')) {
+  if (POLL_MAX_DELAY !== undefined && POLL_INITIAL_DELAY !== undefined && POLL_MAX_DELAY < POLL_INITIAL_DELAY) {
     problems.push(
-      `HTTP_TOKEN is needed where HTTP_HOST is not loopback ("${parsed.HTTP_HOST}"): set a bearer token of 16 or more characters`,
+      `POLL_MAX_DELAY: ${POLL_MAX_DELAY}ms is less than POLL_INITIAL_DELAY (${POLL_INITIAL_DELAY}ms); allowed is that or more`,
     );
   }
-  if (problems.length > 0) throw new ConfigError(problems);
-
-  return freeze({
-    ...baseConfig(parsed, secrets),
-    cfw: { endpoint: endpoint.replace(/\/+$/, ''), requestTimeoutMs: parsed.CFW_REQUEST_TIMEOUT },
-    credentials: { kind: 'token', token: secrets.CFW_AUTH_TOKEN as Secret },
-    polling: {
-      initialDelayMs: parsed.POLL_INITIAL_DELAY,
-      factor: parsed.POLL_BACKOFF_FACTOR,
-      maxDelayMs: parsed.POLL_MAX_DELAY,
-      timeoutMs: parsed.POLL_TIMEOUT,
-    },
-    worker: { concurrency: parsed.WORKER_CONCURRENCY },
-    http: { host: parsed.HTTP_HOST, port: parsed.HTTP_PORT, token: secrets.HTTP_TOKEN },
-  });
+  if (HTTP_HOST !== undefined && !isLoopback(HTTP_HOST) && !given('HTTP_TOKEN')) {
+    problems.push(
+      `HTTP_TOKEN is needed where HTTP_HOST is not loopback ("${HTTP_HOST}"): a bearer token of 16 or more characters`,
+    );
+  }
+  return problems;
 }
+
+function isPlainBeyondLoopback(url: string): boolean {
+  const { protocol, hostname } = new URL(url);
+  return protocol === 'http:' && !isLoopback(hostname);
+}
+
+const isSet = (text: string | undefined): text is string => text !== undefined && text !== '';
 
 function baseConfig(parsed: Parsed, secrets: Partial<Record<SecretVariable, Secret>>): BaseConfig {
   return {
@@ -268,11 +276,11 @@ function parseEnvironment(env: Environment) {
 
   for (const name of Object.keys(environmentSchema.shape)) {
     const text = env[name];
-    if (text !== undefined && text !== '') texts[name] = text;
+    if (isSet(text)) texts[name] = text;
   }
   for (const name of SECRET_VARIABLES) {
     const file = env[`${name}_FILE`];
-    if (file !== undefined && file !== '') {
+    if (isSet(file)) {
       if (texts[name] !== undefined) {
         problems.push(`${name} and ${name}_FILE are both set; allowed is one of them`);
         continue;
@@ -294,14 +302,16 @@ function parseEnvironment(env: Environment) {
     }
   }
 
-  const result = environmentSchema.safeParse(texts);
-  for (const issue of result.error?.issues ?? []) {
-    const name = String(issue.path[0]);
+  // One variable at a time, so that a wrong one does not hide what is wrong with the others.
+  const parsed: Record<string, unknown> = {};
+  for (const [name, schema] of Object.entries(environmentSchema.shape)) {
+    const { success, data, error } = schema.safeParse(texts[name]);
+    if (success) parsed[name] = data;
     const isSecret = (SECRET_VARIABLES as readonly string[]).includes(name);
-    const what = isSecret ? 'the value (not shown) does not fit' : `"${texts[name]}" does not fit`;
-    problems.push(`${name}: ${what}; ${issue.message}`);
+    const given = isSecret ? 'the value (not shown)' : `"${texts[name]}"`;
+    for (const { message } of error?.issues ?? []) problems.push(`${name}: ${given} does not fit; ${message}`);
   }
-  return { parsed: result.data, secrets, problems };
+  return { parsed: parsed as Partial<Parsed>, secrets, problems };
 }
 
 function freeze<T extends object>(config: T): T {

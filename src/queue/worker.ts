@@ -222,7 +222,7 @@ export class JobWorker {
 
   /** Half of the slots stay free, so that jobs that are due never wait for those that only wait. */
   #hold(delayMs: number): boolean {
-    if (delayMs > MAX_HOLD_MS || this.#held >= this.#options.concurrency / 2) return false;
+    if (delayMs > MAX_HOLD_MS || this.#held + 1 > this.#options.concurrency / 2) return false;
     this.#held += 1;
     return true;
   }

@@ -1,0 +1,114 @@
+import { createRequire } from 'node:module';
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import { run } from './support/command.js';
+import { eventually } from './support/eventually.js';
+import { useRedis } from './support/redis.js';
+import { environment, PROJECT, useCleanUp } from './support/sidecar.js';
+
+const server = useRedis();
+const start = useCleanUp();
+beforeEach(async () => {
+  await server.redis.client.flushall();
+});
+const base = () => ({ REDIS_URL: server.redis.url, CFW_PROJECT_ID: PROJECT });
+const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
+
+describe('the command', () => {
+  it.each([[['--help']], [['start', '--help']], [['enqueue', '--help']], [['demo', '--help']]])(
+    'explains itself: %j',
+    async (args) => {
+      const { code, stdout } = await run(args);
+      expect(code).toBe(0);
+      expect(stdout).toContain('Usage: cfw-job-poller');
+    },
+  );
+
+  it('tells its version', async () => {
+    expect(await run(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
+  });
+
+  it.each([
+    [[], /Usage/],
+    [['no-such-command'], /unknown command/],
+    [['enqueue'], /missing required argument 'jobId'/],
+    [['enqueue', 'x', '--timeout', 'soon'], /A duration is allowed: 250ms/],
+    [['enqueue', 'x', '--metadata', '[1]'], /A JSON object is allowed/],
+    [['enqueue', 'x', '--project', '../x'], /1 to 64 characters/],
+    [['watch', '--until-idle', '0'], /A duration is allowed/],
+    [['simulator', '--port', '70000'], /0 to 65535/],
+    [['status', 'a/b'], /1 to 64 characters/],
+  ])('answers wrong usage with code 2 and says what is allowed: %j', async (args, message) => {
+    const { code, stderr } = await run(args, base());
+    expect(stderr).toMatch(message);
+    expect(stderr).not.toMatch(/\n\s+at /);
+    expect(code).toBe(2);
+  });
+
+  it('lists every problem of the configuration at once, without a stack trace', async () => {
+    const { code, stdout, stderr } = await run(['start'], {
+      CFW_ENDPOINT: 'http://cfw.example.com',
+      POLL_TIMEOUT: 'forever',
+      REDIS_URL: 'http://user:hunter2@redis',
+      HTTP_HOST: '0.0.0.0',
+    });
+    expect(code).toBe(2);
+    expect(stdout).toBe('');
+    for (const name of ['CFW_AUTH_TOKEN', 'POLL_TIMEOUT', 'REDIS_URL', 'HTTP_TOKEN']) expect(stderr).toContain(name);
+    expect(stderr).not.toContain('hunter2');
+    expect(stderr).not.toMatch(/\n\s+at /);
+  });
+
+  it('says in one line that Redis cannot be reached', async () => {
+    const { code, stderr } = await run(['enqueue', 'x'], { ...base(), REDIS_URL: 'redis://127.0.0.1:1' });
+    expect(stderr).toBe('cfw-job-poller: Redis at 127.0.0.1:1 cannot be used: connect ECONNREFUSED 127.0.0.1:1\n');
+    expect(code).toBe(1);
+  });
+
+  it('enqueues, also from standard input, all or none', async () => {
+    const one = await run(['enqueue', 'a', '-', '--metadata', '{"order":1}'], base(), 'b\nc d\n');
+    expect(one.code).toBe(0);
+    expect(one.stdout.split('\n').filter(Boolean)).toEqual(
+      ['a', 'b', 'c', 'd'].map((id) => `queued     ${PROJECT}/${id}`),
+    );
+    const queue = start.rawQueue(server.redis);
+    expect((await queue.getJob(`${PROJECT}.c`))?.data).toMatchObject({ jobId: 'c', metadata: { order: 1 } });
+
+    const bad = await run(['enqueue', 'e', 'f/g', '--timeout', '3d'], base());
+    expect(bad.code).toBe(2);
+    expect(bad.stderr).toMatch(/nothing was enqueued: .*timeoutMs must be at most.*jobs\[1\]\.jobId must be/);
+    expect(await queue.getWaitingCount()).toBe(4);
+  });
+
+  it('does the whole way: start, enqueue, status, watch, enqueue --again', async () => {
+    const simulator = await start.simulator();
+    const { jobId } = simulator.addJob({ projectId: PROJECT, durationMs: 0, outcome: 'Success' });
+    const env = environment(server.redis, simulator);
+    const sidecar = start.command(['start'], env);
+    await sidecar.logged('sidecar started');
+    expect((await run(['status', jobId], env)).code).toBe(1);
+    await run(['enqueue', jobId], env);
+    await sidecar.logged('job completed');
+
+    const status = await run(['status', jobId], env);
+    expect(status.code).toBe(0);
+    expect(status.stdout).toMatch(/^state +completed$/m);
+
+    const again = await run(['enqueue', jobId], env);
+    expect(again.stdout).toMatch(/^completed .*--again/);
+    expect((await run(['enqueue', jobId, '--again'], env)).stdout).toMatch(/^queued .* watch [0-9a-f-]{36}/);
+    await eventually(async () => (await server.redis.events()).length === 2);
+
+    const json = await run(['watch', '--from-start', '--json', '--until-idle', '500ms'], env);
+    expect(json.code).toBe(0);
+    const events = json.stdout
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => JSON.parse(line));
+    expect(events).toEqual(await server.redis.events());
+    const plain = await run(['watch', '--from-start', '--until-idle', '500ms'], env);
+    // In a pipe: no colours, no heading, one line for each event.
+    expect(plain.stdout.split('\n')[0]).toMatch(/^\S+Z {2}completed {2}- +1 +\S+ {2}\S+$/);
+    expect(plain.stdout.split('\n').filter(Boolean)).toHaveLength(2);
+    expect(await sidecar.kill('SIGTERM')).toEqual({ code: 0, signal: null });
+  });
+});

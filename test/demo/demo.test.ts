@@ -1,0 +1,31 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from '@jest/globals';
+import { Command, run } from '../support/command.js';
+import { eventually } from '../support/eventually.js';
+
+describe('the demo', () => {
+  it('creates twenty firewalls, tells each end once, and says that all is right', async () => {
+    const { code, stdout, stderr } = await run(['demo']);
+    expect(stderr).toBe('');
+    expect(stdout).toContain('each job ended in exactly one right event');
+    expect(stdout).toMatch(/^events +20 for 20 jobs: \d+ completed, [1-9]\d* failed$/m);
+    expect(stdout).not.toContain('\u001b');
+    expect(code).toBe(0);
+  }, 60_000);
+
+  it('is gone without a trace after Ctrl-C, and does not claim success', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'cfw-job-poller-test-'));
+    const demo = new Command(['demo'], { TMPDIR: folder });
+    await eventually(() => /\d{4}-\d\d-\d\dT/.test(demo.stdout), { what: 'an event' });
+    const port = /redis 127\.0\.0\.1:(\d+)/.exec(demo.stdout)?.[1];
+    expect(port).toBeDefined();
+    const { code } = await demo.kill('SIGINT');
+    expect(code).toBe(1);
+    expect(demo.stdout).toContain('interrupted');
+    await expect(fetch(`http://127.0.0.1:${port}`)).rejects.toMatchObject({ cause: { code: 'ECONNREFUSED' } });
+    expect(await readdir(folder)).toEqual([]);
+    await rm(folder, { recursive: true });
+  }, 60_000);
+});

@@ -1,0 +1,93 @@
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import { toEntry } from '../../src/events/event.js';
+import { readEvents } from '../../src/index.js';
+import { STREAM, useRedis } from '../support/redis.js';
+
+const server = useRedis({ appendOnly: true });
+beforeEach(async () => {
+  await server.redis.client.flushall();
+});
+
+const append = async (id: string) =>
+  await server.redis.client.xadd(
+    STREAM,
+    '*',
+    ...toEntry({
+      specversion: '1.0',
+      id,
+      source: 'https://cfw.example.com/v3/p',
+      type: 'cfw.job.completed',
+      subject: id,
+      time: '2026-11-24T00:00:00.000Z',
+      datacontenttype: 'application/json',
+      data: {
+        projectId: 'p',
+        jobId: id,
+        status: 'completed',
+        cfwStatus: 'Success',
+        reason: null,
+        message: null,
+        beginTime: null,
+        endTime: null,
+        enqueuedAt: '2026-11-24T00:00:00.000Z',
+        polls: 1,
+        watchId: null,
+        errorCounts: {},
+        lastError: null,
+        metadata: null,
+      },
+    }),
+  );
+
+async function take(count: number, options: Parameters<typeof readEvents>[1], meanwhile?: () => Promise<unknown>) {
+  const ids: string[] = [];
+  const reading = (async () => {
+    for await (const { event } of readEvents(server.redis.client, options)) {
+      ids.push(event.id);
+      if (ids.length === count) return;
+    }
+  })();
+  await meanwhile?.();
+  await reading;
+  return ids;
+}
+
+describe('reading events', () => {
+  it('from the start gives all there are and those that come', async () => {
+    await append('a');
+    await append('b');
+    expect(await take(3, { from: 'start' }, () => append('c'))).toEqual(['a', 'b', 'c']);
+  });
+
+  it('after an entry goes on behind it', async () => {
+    const first = await append('a');
+    await append('b');
+    expect(await take(1, { from: first ?? '' })).toEqual(['b']);
+  });
+
+  it('passes over entries that are no events, and tells of them', async () => {
+    await append('a');
+    await server.redis.client.xadd(STREAM, '*', 'somebody', 'else');
+    await append('b');
+    const invalid: string[] = [];
+    const options = { from: 'start', onInvalid: ({ message }: Error) => invalid.push(message) };
+    expect(await take(2, options)).toEqual(['a', 'b']);
+    expect(invalid).toEqual([expect.stringMatching(/^stream entry \d+-\d+ is no event/)]);
+  });
+
+  it('ends at once when told to, though it waits', async () => {
+    const stop = new AbortController();
+    const ids = take(1, { signal: stop.signal }, async () => stop.abort());
+    expect(await ids).toEqual([]);
+  });
+
+  it('goes on behind the last event after Redis was away', async () => {
+    const ids = await take(2, { from: 'start' }, async () => {
+      await append('a');
+      await server.redis.crash();
+      await server.redis.restart();
+      await append('b');
+    });
+    expect(ids).toEqual(['a', 'b']);
+  });
+});

@@ -1,0 +1,87 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { format, inspect } from 'node:util';
+import { afterAll, describe, expect, it } from '@jest/globals';
+import { Secret } from '../src/secret.js';
+
+const VALUE = 'hunter2-hunter2';
+const folder = mkdtempSync(join(tmpdir(), 'secret-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+let files = 0;
+function fileWith(text: string): string {
+  files += 1;
+  const file = join(folder, `secret-${files}`);
+  writeFileSync(file, text);
+  return file;
+}
+
+describe('a secret', () => {
+  it('is given away by reveal() only', () => {
+    expect(new Secret(VALUE).reveal()).toBe(VALUE);
+  });
+
+  const secret = new Secret(VALUE);
+  it.each<[string, () => string]>([
+    ['String()', () => String(secret)],
+    ['a template', () => `${secret}`],
+    ['concatenation', () => `token: ${''.concat(secret as unknown as string)}`],
+    ['JSON', () => JSON.stringify(secret)],
+    ['JSON around it', () => JSON.stringify({ config: { token: secret } })],
+    ['inspect', () => inspect(secret)],
+    ['inspect around it', () => inspect({ config: [secret] }, { depth: null })],
+    ['inspect that shows all', () => inspect(secret, { showHidden: true, getters: true })],
+    ['console formats', () => format('%s %o %O %j', secret, secret, secret, secret)],
+    ['console without a format', () => format(secret, { token: secret })],
+    ['the message of an error', () => inspect(new Error(`bad token ${secret}`, { cause: secret }))],
+  ])('shows [secret] in %s', (_where, show) => {
+    expect(show()).toContain('[secret]');
+    expect(show()).not.toContain(VALUE);
+  });
+
+  it.each<[string, () => string]>([
+    ['inspect that skips custom rules', () => inspect(secret, { customInspect: false, showHidden: true })],
+    ['a copy', () => inspect({ ...secret }, { showHidden: true })],
+    ['a structured clone', () => inspect(structuredClone(secret), { showHidden: true })],
+    ['its properties', () => inspect(Object.getOwnPropertyDescriptors(secret))],
+  ])('does not show in %s', (_where, show) => {
+    expect(show()).not.toContain(VALUE);
+  });
+});
+
+describe('a secret from a file', () => {
+  it('loses the white space around it', () => {
+    expect(Secret.fromFile(fileWith(` \t${VALUE}\r\n`)).reveal()).toBe(VALUE);
+  });
+
+  it('cannot be read where there is no file', () => {
+    expect(() => Secret.fromFile(join(folder, 'absent'))).toThrow('ENOENT');
+  });
+
+  it('is read again by refresh(), which tells whether it has changed', () => {
+    const file = fileWith('first\n');
+    const secret = Secret.fromFile(file);
+    expect(secret.refresh()).toBe(false);
+    writeFileSync(file, 'second\n');
+    expect(secret.refresh()).toBe(true);
+    expect(secret.reveal()).toBe('second');
+    expect(secret.refresh()).toBe(false);
+  });
+
+  it('stays as it was while the file is empty or away', () => {
+    const file = fileWith('first\n');
+    const secret = Secret.fromFile(file);
+    writeFileSync(file, ' \n');
+    expect(secret.refresh()).toBe(false);
+    rmSync(file);
+    expect(secret.refresh()).toBe(false);
+    expect(secret.reveal()).toBe('first');
+  });
+
+  it('has nothing to read again where it came as a value', () => {
+    const secret = new Secret(VALUE);
+    expect(secret.refresh()).toBe(false);
+    expect(secret.reveal()).toBe(VALUE);
+  });
+});

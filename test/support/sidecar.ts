@@ -1,0 +1,67 @@
+import { afterEach } from '@jest/globals';
+import { Queue } from 'bullmq';
+import { type Config, loadConfig } from '../../src/config.js';
+import { createLogger } from '../../src/ops/logger.js';
+import { type Sidecar, startSidecar } from '../../src/sidecar.js';
+import { type Simulator, type SimulatorOptions, startSimulator } from '../../src/simulator/index.js';
+import { Command } from './command.js';
+import type { TestRedis } from './redis.js';
+
+export const PROJECT = '09bb24e6fe80d23d2fa2c010b53b418c';
+
+/** Polls quickly, so that tests need not wait; everything else as users have it. */
+export function environment(redis: TestRedis, simulator: Simulator): Record<string, string> {
+  return {
+    REDIS_URL: redis.url,
+    CFW_ENDPOINT: simulator.url,
+    CFW_AUTH_TOKEN: simulator.token,
+    CFW_PROJECT_ID: PROJECT,
+    CFW_REQUEST_TIMEOUT: '1s',
+    POLL_INITIAL_DELAY: '100ms',
+    POLL_MAX_DELAY: '500ms',
+    HTTP_PORT: '0',
+  };
+}
+
+/** Starts things and stops them after each test, newest first. */
+export function useCleanUp() {
+  const steps: (() => unknown)[] = [];
+  afterEach(async () => {
+    for (const step of steps.splice(0).reverse()) await step();
+  });
+  return {
+    onEnd: (step: () => unknown) => steps.push(step),
+    simulator: async (options?: SimulatorOptions): Promise<Simulator> => {
+      const simulator = await startSimulator(options);
+      steps.push(() => simulator.stop());
+      return simulator;
+    },
+    /** A sidecar in this process; `log` takes its lines. */
+    sidecar: async (env: Record<string, string>, log: string[] = []): Promise<Sidecar> => {
+      const config: Config = loadConfig(env);
+      const sidecar = await startSidecar(
+        config,
+        createLogger(config.logLevel, {
+          write: (line) => {
+            log.push(line);
+          },
+        }),
+      );
+      steps.push(() => sidecar.stop());
+      return sidecar;
+    },
+    /** The built command as a process of its own. */
+    command: (args: readonly string[], env: Record<string, string>): Command => {
+      const command = new Command(args, env);
+      steps.push(() => command.kill('SIGKILL'));
+      return command;
+    },
+    /** The queue as any BullMQ producer sees it. */
+    rawQueue: (redis: TestRedis): Queue => {
+      const queue = new Queue('cfw-jobs', { prefix: '{cfw}', connection: redis.client });
+      queue.on('error', () => {});
+      steps.push(() => queue.close());
+      return queue;
+    },
+  };
+}
