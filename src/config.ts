@@ -1,3 +1,4 @@
+import { getProxyForUrl } from 'proxy-from-env';
 import { z } from 'zod';
 import { DURATION_FORM, parseDuration } from './duration.js';
 import { Secret } from './secret.js';
@@ -28,7 +29,15 @@ export function isLoopback(host: string): boolean {
 }
 
 /** Variables whose value is never shown and that can be given as a file by `<NAME>_FILE`. */
-export const SECRET_VARIABLES = ['CFW_AUTH_TOKEN', 'REDIS_URL', 'HTTP_TOKEN'] as const;
+export const SECRET_VARIABLES = [
+  'HUAWEICLOUD_SDK_AK',
+  'HUAWEICLOUD_SDK_SK',
+  'HUAWEICLOUD_SDK_SECURITY_TOKEN',
+  'OS_PASSWORD',
+  'CFW_AUTH_TOKEN',
+  'REDIS_URL',
+  'HTTP_TOKEN',
+] as const;
 type SecretVariable = (typeof SECRET_VARIABLES)[number];
 
 // Each schema turns the text of one variable into its value; its message says what is allowed.
@@ -69,6 +78,10 @@ const flag = z
 const url = (allowed: string, accepts: (url: URL) => boolean) =>
   z.string().refine((text) => URL.canParse(text) && accepts(new URL(text)), { error: `allowed is ${allowed}` });
 
+const headerText = z
+  .string()
+  .regex(/^[\x21-\x7e]+$/, { error: 'allowed are printable ASCII characters without spaces (it becomes a header)' });
+
 const redisKey = (fallback: string) =>
   z
     .string()
@@ -91,10 +104,18 @@ export const environmentSchema = z.object({
   CFW_PROJECT_ID: z.string().regex(ID_PATTERN, { error: 'allowed are 1 to 64 of A-Z a-z 0-9 _ -' }).optional(),
   CFW_REQUEST_TIMEOUT: duration('10s', { min: 100, max: 300_000, allowed: 'from 100ms to 5m' }),
   CFW_ALLOW_HTTP: flag,
-  CFW_AUTH_TOKEN: z
-    .string()
-    .regex(/^[\x21-\x7e]+$/, { error: 'allowed are printable ASCII characters without spaces (it becomes a header)' })
-    .optional(),
+  HUAWEICLOUD_SDK_AK: headerText.optional(),
+  HUAWEICLOUD_SDK_SK: headerText.optional(),
+  HUAWEICLOUD_SDK_SECURITY_TOKEN: headerText.optional(),
+  OS_AUTH_URL: url(
+    'the https:// URL of IAM, ending in /v3 (http:// on loopback, or with CFW_ALLOW_HTTP=true)',
+    ({ protocol, username, password, search, hash, pathname }) =>
+      /^https?:$/.test(protocol) && username + password + search + hash === '' && /\/v3\/?$/.test(pathname),
+  ).optional(),
+  OS_USERNAME: z.string().optional(),
+  OS_PASSWORD: z.string().optional(),
+  OS_USER_DOMAIN_NAME: z.string().optional(),
+  CFW_AUTH_TOKEN: headerText.optional(),
   REDIS_URL: url('redis://[user:password@]host[:port][/db] or rediss:// for TLS', ({ protocol }) =>
     /^rediss?:$/.test(protocol),
   ).default('redis://127.0.0.1:6379'),
@@ -154,14 +175,35 @@ export interface BaseConfig {
   readonly logLevel: (typeof LOG_LEVELS)[number];
 }
 
+/** The one kind of credentials that is configured. */
+export type CredentialsConfig =
+  | {
+      readonly kind: 'aksk';
+      readonly accessKey: Secret;
+      readonly secretKey: Secret;
+      readonly securityToken: Secret | undefined;
+    }
+  | {
+      readonly kind: 'iam';
+      /** Ends in `/v3`. */
+      readonly authUrl: string;
+      readonly username: string;
+      readonly password: Secret;
+      readonly domainName: string;
+      readonly proxy: Secret | undefined;
+    }
+  | { readonly kind: 'token'; readonly token: Secret };
+
 /** The whole configuration: what the sidecar needs. */
 export interface Config extends BaseConfig {
   readonly cfw: {
     /** Base URL without a trailing slash. */
     readonly endpoint: string;
     readonly requestTimeoutMs: number;
+    /** From `HTTPS_PROXY` and its kin; `NO_PROXY` has been heeded. It may hold a password. */
+    readonly proxy: Secret | undefined;
   };
-  readonly credentials: { readonly kind: 'token'; readonly token: Secret };
+  readonly credentials: CredentialsConfig;
   readonly polling: {
     readonly initialDelayMs: number;
     readonly factor: number;
@@ -200,8 +242,12 @@ export function loadConfig(env: Environment): Config {
   const endpoint = whole.CFW_ENDPOINT ?? regionEndpoint(whole.CFW_REGION ?? '');
   return freeze({
     ...baseConfig(whole, secrets),
-    cfw: { endpoint: endpoint.replace(/\/+$/, ''), requestTimeoutMs: whole.CFW_REQUEST_TIMEOUT },
-    credentials: { kind: 'token', token: secrets.CFW_AUTH_TOKEN as Secret },
+    cfw: {
+      endpoint: endpoint.replace(/\/+$/, ''),
+      requestTimeoutMs: whole.CFW_REQUEST_TIMEOUT,
+      proxy: proxyFor(endpoint),
+    },
+    credentials: credentialsConfig(whole, secrets),
     polling: {
       initialDelayMs: whole.POLL_INITIAL_DELAY,
       factor: whole.POLL_BACKOFF_FACTOR,
@@ -221,14 +267,15 @@ function problemsTogether(parsed: Partial<Parsed>, given: (name: string) => bool
       'CFW_ENDPOINT or CFW_REGION is needed: the base URL of CFW, or a region of Huawei Cloud such as cn-north-4',
     );
   }
-  if (!given('CFW_AUTH_TOKEN')) {
-    problems.push('credentials are needed: CFW_AUTH_TOKEN (or CFW_AUTH_TOKEN_FILE), a token scoped to the project');
-  }
-  const { CFW_ENDPOINT, CFW_ALLOW_HTTP, POLL_INITIAL_DELAY, POLL_MAX_DELAY, HTTP_HOST } = parsed;
-  if (CFW_ENDPOINT !== undefined && CFW_ALLOW_HTTP === false && isPlainBeyondLoopback(CFW_ENDPOINT)) {
-    problems.push(
-      `CFW_ENDPOINT: "${CFW_ENDPOINT}" is plain http beyond loopback; allowed is https://, or set CFW_ALLOW_HTTP=true`,
-    );
+  problems.push(...credentialProblems(given));
+  const { CFW_ALLOW_HTTP, POLL_INITIAL_DELAY, POLL_MAX_DELAY, HTTP_HOST } = parsed;
+  for (const name of ['CFW_ENDPOINT', 'OS_AUTH_URL'] as const) {
+    const address = parsed[name];
+    if (address !== undefined && CFW_ALLOW_HTTP === false && isPlainBeyondLoopback(address)) {
+      problems.push(
+        `${name}: "${address}" is plain http beyond loopback; allowed is https://, or set CFW_ALLOW_HTTP=true`,
+      );
+    }
   }
   if (POLL_MAX_DELAY !== undefined && POLL_INITIAL_DELAY !== undefined && POLL_MAX_DELAY < POLL_INITIAL_DELAY) {
     problems.push(
@@ -241,6 +288,63 @@ function problemsTogether(parsed: Partial<Parsed>, given: (name: string) => bool
     );
   }
   return problems;
+}
+
+/** The variables of each kind of credentials; those in brackets may be left out. */
+const CREDENTIAL_KINDS = {
+  'AK/SK': ['HUAWEICLOUD_SDK_AK', 'HUAWEICLOUD_SDK_SK', '[HUAWEICLOUD_SDK_SECURITY_TOKEN]'],
+  'IAM user': ['OS_AUTH_URL', 'OS_USERNAME', 'OS_PASSWORD', 'OS_USER_DOMAIN_NAME'],
+  'ready token': ['CFW_AUTH_TOKEN'],
+} as const;
+
+function credentialProblems(given: (name: string) => boolean): string[] {
+  const plain = (name: string) => name.replace(/[[\]]/g, '');
+  const ways = Object.entries(CREDENTIAL_KINDS).map(([kind, names]) => `${kind} (${names.join(', ')})`);
+  const begun = Object.entries(CREDENTIAL_KINDS).filter(([, names]) => names.some((name) => given(plain(name))));
+  if (begun.length !== 1) {
+    const found = begun.length === 0 ? 'none are set' : `${begun.map(([kind]) => kind).join(' and ')} are set`;
+    return [`credentials: ${found}; allowed is exactly one of ${ways.join(', ')}; secrets also as <NAME>_FILE`];
+  }
+  return begun.flatMap(([kind, names]) =>
+    names
+      .filter((name) => !name.startsWith('[') && !given(name))
+      .map((name) => `${name} is needed for credentials of the kind ${kind}`),
+  );
+}
+
+function credentialsConfig(parsed: Parsed, secrets: Partial<Record<SecretVariable, Secret>>): CredentialsConfig {
+  if (secrets.CFW_AUTH_TOKEN !== undefined) return { kind: 'token', token: secrets.CFW_AUTH_TOKEN };
+  if (parsed.OS_AUTH_URL !== undefined) {
+    return {
+      kind: 'iam',
+      authUrl: parsed.OS_AUTH_URL.replace(/\/+$/, ''),
+      username: parsed.OS_USERNAME as string,
+      password: secrets.OS_PASSWORD as Secret,
+      domainName: parsed.OS_USER_DOMAIN_NAME as string,
+      proxy: proxyFor(parsed.OS_AUTH_URL),
+    };
+  }
+  return {
+    kind: 'aksk',
+    accessKey: secrets.HUAWEICLOUD_SDK_AK as Secret,
+    secretKey: secrets.HUAWEICLOUD_SDK_SK as Secret,
+    securityToken: secrets.HUAWEICLOUD_SDK_SECURITY_TOKEN,
+  };
+}
+
+/**
+ * The proxy that `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` name for a URL, in the form curl knows; what is on
+ * loopback is asked for without one.
+ */
+function proxyFor(address: string): Secret | undefined {
+  const proxy = isLoopback(new URL(address).hostname) ? '' : getProxyForUrl(address);
+  if (proxy === '') return undefined;
+  if (!URL.canParse(proxy) || !/^https?:$/.test(new URL(proxy).protocol)) {
+    throw new ConfigError([
+      'HTTPS_PROXY (or HTTP_PROXY, ALL_PROXY): the value (not shown) does not fit; allowed is http://[user:password@]host:port',
+    ]);
+  }
+  return new Secret(proxy);
 }
 
 function isPlainBeyondLoopback(url: string): boolean {

@@ -1,5 +1,7 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, unwatchFile, watchFile } from 'node:fs';
 import { inspect } from 'node:util';
+
+const WATCH_INTERVAL_MS = 2_000;
 
 /**
  * A value that must not be seen: printing, logging or serializing it shows `[secret]`. Only `reveal()` gives it away, so
@@ -39,6 +41,27 @@ export class Secret {
     if (value === '' || value === this.#value) return false;
     this.#value = value;
     return true;
+  }
+
+  /**
+   * Looks at the file, where there is one, every 2 seconds and calls when it holds another secret. It asks for the file's
+   * state instead of being notified: that also works where the file is a link that is swapped, as Kubernetes does it.
+   *
+   * @returns how to stop that.
+   */
+  watch(onChange: () => void): () => void {
+    const file = this.#file;
+    if (file === undefined) return () => {};
+    let last = this.#value;
+    const look = () => {
+      this.refresh();
+      // Somebody else may have refreshed it in the meantime.
+      if (this.#value === last) return;
+      last = this.#value;
+      onChange();
+    };
+    watchFile(file, { interval: WATCH_INTERVAL_MS, persistent: false }, look);
+    return () => unwatchFile(file, look);
   }
 
   toString(): string {

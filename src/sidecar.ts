@@ -1,6 +1,15 @@
-import { CfwClient, tokenCredential } from './cfw/index.js';
-import type { Config } from './config.js';
+import {
+  akskCredential,
+  CfwClient,
+  type Credential,
+  createHttp,
+  type HttpClient,
+  iamCredential,
+  tokenCredential,
+} from './cfw/index.js';
+import type { Config, CredentialsConfig } from './config.js';
 import { EventPublisher, findPublished } from './events/index.js';
+import { createReadiness } from './ops/health.js';
 import { createHttpServer } from './ops/http.js';
 import { jobLog } from './ops/job-log.js';
 import type { Logger } from './ops/logger.js';
@@ -27,13 +36,19 @@ export interface Sidecar {
  * @throws where the HTTP port cannot be had.
  */
 export async function startSidecar(config: Config, logger: Logger): Promise<Sidecar> {
-  const { cfw, credentials, events, polling, queue, worker } = config;
-  const http = createHttpServer();
-  const url = await http.listen({ host: config.http.host, port: config.http.port });
-
+  const { cfw, events, polling, queue, worker } = config;
   const redis = serviceRedis(config.redis);
   logRedisState(redis, logger);
-  const client = new CfwClient({ ...cfw, credential: tokenCredential(credentials.token) });
+  const { client, close: closeClient } = createClient(config, logger);
+  const http = createHttpServer(createReadiness(redis, () => client.credentialState));
+  let url: string;
+  try {
+    url = await http.listen({ host: config.http.host, port: config.http.port });
+  } catch (error) {
+    closeClient();
+    redis.disconnect();
+    throw error;
+  }
   const publisher = new EventPublisher({
     redis,
     stream: events.stream,
@@ -79,13 +94,59 @@ export async function startSidecar(config: Config, logger: Logger): Promise<Side
       logger.info('stopping: held jobs are parked');
       const stopped = await jobs.stop();
       await http.close();
-      client.close();
+      closeClient();
       redis.disconnect();
       if (stopped) logger.info('stopped');
       else logger.error('stopped without Redis; held jobs will be taken up again 10 to 15 s after it is back');
       return stopped;
     },
   };
+}
+
+/** The client with the credential that is configured, and how to close both. */
+function createClient({ cfw, credentials }: Config, logger: Logger): { client: CfwClient; close: () => void } {
+  const { requestTimeoutMs, proxy, endpoint } = cfw;
+  const toCfw = createHttp({ requestTimeoutMs, proxy });
+  const toIam = credentials.kind === 'iam' ? createHttp({ requestTimeoutMs, proxy: credentials.proxy }) : undefined;
+  const client = new CfwClient({
+    endpoint,
+    requestTimeoutMs,
+    http: toCfw.http,
+    credential: createCredential(credentials, toIam?.http ?? toCfw.http),
+    onCredentialState: (state) => {
+      if (state.state === 'accepted') {
+        logger.info('credentials are accepted again');
+        return;
+      }
+      if (state.state !== 'refused') return;
+      const { code, httpStatus, message: error } = state.refusal;
+      logger.error(
+        { kind: credentials.kind, code, httpStatus, error },
+        'credentials are refused; jobs wait, and a single call probes now and then',
+      );
+    },
+  });
+  return {
+    client,
+    close: () => {
+      client.close();
+      toCfw.close();
+      toIam?.close();
+    },
+  };
+}
+
+function createCredential(credentials: CredentialsConfig, iamHttp: HttpClient): Credential {
+  switch (credentials.kind) {
+    case 'aksk':
+      return akskCredential(credentials);
+    case 'iam':
+      return iamCredential(credentials, iamHttp);
+    case 'token':
+      return tokenCredential(credentials.token);
+    default:
+      return credentials satisfies never;
+  }
 }
 
 function jobEnd({ job, enqueuedAt, verdict, history }: EndedJob): Parameters<EventPublisher['publish']>[0] {

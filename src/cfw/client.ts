@@ -1,9 +1,15 @@
-import { Agent as HttpAgent } from 'node:http';
-import { Agent as HttpsAgent } from 'node:https';
-import got, { type Got, RequestError, type Response, TimeoutError } from 'got';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Got, RequestError, type Response, TimeoutError } from 'got';
 import type { FailedCall, PollAnswer } from '../polling/index.js';
-import type { Credential } from './credentials/credential.js';
-import { classify, retryAfter } from './errors.js';
+import {
+  type AuthHeaders,
+  type Credential,
+  CredentialError,
+  GATEWAY_PAUSES_MS,
+  PASSWORD_PAUSES_MS,
+} from './credentials/credential.js';
+import { CredentialGate, type CredentialState, type Pass, type Refusal } from './credentials/gate.js';
+import { classify, isAccountTrouble, retryAfter } from './errors.js';
 import { parseErrorResponse, parseJobResponse } from './response.js';
 
 /** A job of CFW. Both ids become part of the URL: `[A-Za-z0-9_-]{1,64}`, checked by whoever reads them. */
@@ -16,60 +22,90 @@ export interface CfwJobId {
 export interface CfwClientOptions {
   /** Base URL without a trailing slash. */
   readonly endpoint: string;
-  /** Bound of one call in milliseconds, connecting included. */
+  /** Bound of one call in milliseconds, connecting included; getting a token is bounded by the same. */
   readonly requestTimeoutMs: number;
   readonly credential: Credential;
+  /** Makes the calls; see `createHttp`. */
+  readonly http: Got;
+  /** Told when the credential is refused, and when it is accepted again. */
+  readonly onCredentialState?: (state: CredentialState) => void;
 }
 
 /** An answer of more bytes than this is cut off: the real ones have about 200. */
 const MAX_BODY_BYTES = 1_000_000;
-/** Tokens of the vendor's IAM can be longer than Node's 16 KiB for all headers. */
-const MAX_HEADER_BYTES = 65_536;
-/** Connections to CFW at the most; calls beyond that wait for one within their timeout. */
-const MAX_SOCKETS = 256;
+/** A clock that is off by more is told when CFW refuses us; signatures are refused from 15 minutes on. */
+const CLOCK_SKEW_MS = 60_000;
 
 /** Asks CFW for the state of jobs. */
 export class CfwClient {
-  readonly #endpoint: string;
-  readonly #credential: Credential;
-  readonly #agents: { http: HttpAgent; https: HttpsAgent };
-  readonly #got: Got;
+  readonly #options: CfwClientOptions;
+  readonly #gate: CredentialGate;
+  readonly #stopWatching: () => void;
 
-  constructor({ endpoint, requestTimeoutMs, credential }: CfwClientOptions) {
-    this.#endpoint = endpoint;
-    this.#credential = credential;
-    const pool = { keepAlive: true, maxSockets: MAX_SOCKETS, maxFreeSockets: MAX_SOCKETS };
-    this.#agents = { http: new HttpAgent(pool), https: new HttpsAgent(pool) };
-    this.#got = got.extend({
-      agent: this.#agents,
-      // CFW allows no other Content-Type, on a GET too.
-      headers: { accept: 'application/json', 'content-type': 'application/json', 'user-agent': 'cfw-job-poller' },
-      timeout: { request: requestTimeoutMs },
-      retry: { limit: 0 },
-      // A token must not travel to another host.
-      followRedirect: false,
-      throwHttpErrors: false,
-      // Nothing is asked for compressed, so a small answer cannot turn out large.
-      decompress: false,
-      maxHeaderSize: MAX_HEADER_BYTES,
-      responseType: 'text',
-    });
+  constructor(options: CfwClientOptions) {
+    this.#options = options;
+    this.#gate = new CredentialGate(options.onCredentialState);
+    this.#stopWatching = options.credential.watch(() => this.#gate.reset());
+  }
+
+  /** Whether CFW and IAM take our credentials. */
+  get credentialState(): CredentialState {
+    return this.#gate.state;
   }
 
   /**
-   * `GET {endpoint}/v3/{project_id}/jobs/{job_id}`. Never throws: a call that fails is an answer too.
+   * `GET {endpoint}/v3/{project_id}/jobs/{job_id}`. Does not throw: a call that fails is an answer too.
    *
    * @param signal gives the call up; the answer is then a transient failure with the code `ABORTED`.
    */
-  async getJob({ projectId, jobId }: CfwJobId, signal?: AbortSignal): Promise<PollAnswer> {
-    const url = new URL(`${this.#endpoint}/v3/${encodeURIComponent(projectId)}/jobs/${encodeURIComponent(jobId)}`);
+  async getJob(job: CfwJobId, signal?: AbortSignal): Promise<PollAnswer> {
     const cut = new AbortController();
     const onAbort = () => cut.abort();
     signal?.addEventListener('abort', onAbort, { once: true });
+    if (signal?.aborted) cut.abort();
     try {
-      if (signal?.aborted) return transient('ABORTED', 'the call was given up');
-      const headers = await this.#credential.authenticate({ method: 'GET', url, projectId });
-      const call = this.#got(url, { headers, signal: cut.signal });
+      return await this.#getJob(job, cut, signal);
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  /** Stops watching files. */
+  close(): void {
+    this.#stopWatching();
+  }
+
+  async #getJob({ projectId, jobId }: CfwJobId, cut: AbortController, signal?: AbortSignal): Promise<PollAnswer> {
+    const { endpoint, credential, http } = this.#options;
+    const leave = await this.#gate.enter();
+    if ('withheld' in leave) return withheld(leave.withheld);
+    const { pass } = leave;
+
+    const url = new URL(`${endpoint}/v3/${encodeURIComponent(projectId)}/jobs/${encodeURIComponent(jobId)}`);
+    let auth: AuthHeaders;
+    try {
+      auth = await this.#inTime(credential.authenticate({ method: 'GET', url, projectId }), cut.signal);
+    } catch (error) {
+      const trouble = error instanceof CredentialError ? error : unavailable(error);
+      const failure = this.#scrubbed(trouble);
+      if (trouble.refused) pass.refused(failure, PASSWORD_PAUSES_MS);
+      else pass.unknown(failure);
+      return withheld(failure);
+    }
+
+    const answer = await this.#call(http, url, auth, cut, signal);
+    return this.#judge(answer, auth, pass);
+  }
+
+  async #call(
+    http: Got,
+    url: URL,
+    auth: AuthHeaders,
+    cut: AbortController,
+    signal: AbortSignal | undefined,
+  ): Promise<PollAnswer> {
+    try {
+      const call = http.get<string>(url, { headers: auth, signal: cut.signal });
       call.on('downloadProgress', ({ transferred }) => {
         if (transferred > MAX_BODY_BYTES) cut.abort();
       });
@@ -79,17 +115,61 @@ export class CfwClient {
       if (cut.signal.aborted)
         return transient('RESPONSE_TOO_LARGE', `the answer has more than ${MAX_BODY_BYTES} bytes`);
       return networkFailure(error);
-    } finally {
-      signal?.removeEventListener('abort', onAbort);
     }
   }
 
-  /** Closes the idle connections. */
-  close(): void {
-    this.#agents.http.destroy();
-    this.#agents.https.destroy();
+  /** Draws conclusions about the credential, and keeps what we sent out of what is told. */
+  #judge(answer: PollAnswer, auth: AuthHeaders, pass: Pass): PollAnswer {
+    if (answer.kind === 'job') {
+      pass.accepted();
+      return answer;
+    }
+    const failure = { ...answer, ...this.#scrubbed(answer, auth) };
+    if (failure.httpStatus === 401 || isAccountTrouble(failure.code)) {
+      if (failure.httpStatus === 401 && this.#options.credential.refused(auth)) {
+        pass.unknown(failure);
+        return { ...failure, retryAfterMs: 0 };
+      }
+      pass.refused(failure, GATEWAY_PAUSES_MS);
+    } else if (['not-found', 'denied', 'rejected', 'invalid'].includes(failure.kind)) {
+      pass.accepted();
+    } else {
+      pass.unknown(failure);
+    }
+    return failure;
+  }
+
+  async #inTime<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+    const done = new AbortController();
+    const late = sleep(this.#options.requestTimeoutMs, undefined, {
+      signal: AbortSignal.any([signal, done.signal]),
+    }).then(() => {
+      throw new CredentialError({
+        code: 'ETIMEDOUT',
+        httpStatus: null,
+        message: 'IAM did not answer in time',
+        refused: false,
+      });
+    });
+    try {
+      return await Promise.race([promise, late]);
+    } finally {
+      late.catch(() => {});
+      done.abort();
+    }
+  }
+
+  /** Gateways repeat parts of a request in their errors; what is secret of it must not get into logs and events. */
+  #scrubbed({ code, httpStatus, message }: Refusal, auth: AuthHeaders = {}): Refusal {
+    const values = Object.entries(auth).flatMap(([name, value]) => (PUBLIC_HEADERS.has(name) ? [] : [value]));
+    const signatures = values.flatMap((value) => /Signature=(\w+)/.exec(value)?.[1] ?? []);
+    const secrets = [...values, ...signatures, ...this.#options.credential.secrets()].filter((text) => text !== '');
+    const scrub = (text: string) => secrets.reduce((clean, secret) => clean.replaceAll(secret, '[secret]'), text);
+    return { code: scrub(code), httpStatus, message: scrub(message) };
   }
 }
+
+const PUBLIC_HEADERS: ReadonlySet<string> = new Set(['host', 'X-Sdk-Date', 'X-Project-Id']);
 
 function toAnswer(response: Response<string>): PollAnswer {
   const { statusCode: httpStatus, body: text, headers } = response;
@@ -109,9 +189,17 @@ function toAnswer(response: Response<string>): PollAnswer {
     kind: classify(httpStatus, error?.code),
     code: error?.code ?? `HTTP_${httpStatus}`,
     httpStatus,
-    message,
+    message: httpStatus === 401 ? message + clockSkew(headers.date) : message,
     ...(waitMs === undefined ? {} : { retryAfterMs: waitMs }),
   };
+}
+
+/** A clock that is off makes signatures invalid, and nothing else tells so plainly as both times side by side. */
+function clockSkew(dateHeader: string | undefined): string {
+  const there = Date.parse(dateHeader ?? '');
+  const here = Date.now();
+  if (!(Math.abs(there - here) > CLOCK_SKEW_MS)) return '';
+  return ` (check the clock: here it is ${new Date(here).toISOString()}, there ${new Date(there).toISOString()})`;
 }
 
 /** Tells what an unexpected body is like without repeating it: it can be anybody's, and of any length. */
@@ -133,8 +221,17 @@ function transient(code: string, message: string): FailedCall {
   return { kind: 'transient', code, httpStatus: null, message };
 }
 
+function withheld({ code, httpStatus, message }: Refusal): FailedCall {
+  return { kind: 'withheld', code, httpStatus, message };
+}
+
 function networkFailure(error: unknown): FailedCall {
   if (error instanceof TimeoutError) return transient('ETIMEDOUT', error.message);
   if (error instanceof RequestError) return transient(error.code, error.message);
   return transient('UNEXPECTED', error instanceof Error ? error.message : String(error));
+}
+
+function unavailable(error: unknown): CredentialError {
+  const message = error instanceof Error ? error.message : String(error);
+  return new CredentialError({ code: 'UNEXPECTED', httpStatus: null, message, refused: false });
 }

@@ -7,6 +7,17 @@ interface Row {
   readonly kind: FailureKind;
 }
 
+/** The whole account is in trouble: its quota is used up, or it is frozen for arrears. */
+const ACCOUNT_CODES = ['APIGW.0501', 'APIGW.0502'];
+
+/** Whether no call of this account can succeed, whatever it asks for. */
+export function isAccountTrouble(code: string): boolean {
+  return ACCOUNT_CODES.includes(canonical(code));
+}
+
+/** `APIG.*` are twins of `APIGW.*`. */
+const canonical = (code: string) => code.replace(/^APIG\./, 'APIGW.');
+
 /**
  * What a failed call means, by HTTP status first, then by code, since one code comes with many a status. The first row
  * that fits counts. Sources: the error code pages of the vendor's CFW and API Gateway references.
@@ -30,7 +41,7 @@ export const ERROR_TABLE: readonly Row[] = [
   { httpStatus: [413, 414, 431, 494], kind: 'invalid' },
   { httpStatus: [401], kind: 'unauthorized' },
   // The project is unavailable, the quota is used up, the account is frozen: trouble with the account, not with the job.
-  { httpStatus: [403, 405], codes: ['APIGW.0310', 'APIGW.0501', 'APIGW.0502'], kind: 'unauthorized' },
+  { httpStatus: [403, 405], codes: ['APIGW.0310', ...ACCOUNT_CODES], kind: 'unauthorized' },
   { httpStatus: [403], kind: 'denied' },
   { httpStatus: [404], kind: 'not-found' },
   { httpStatus: [429], kind: 'throttled' },
@@ -43,10 +54,10 @@ export const ERROR_TABLE: readonly Row[] = [
  * @param code the answer's `error_code`, where it had one.
  */
 export function classify(httpStatus: number, code: string | undefined): FailureKind {
-  const canonical = code?.replace(/^APIG\./, 'APIGW.');
-  const fits = (row: Row) =>
-    row.codes === undefined ||
-    (canonical !== undefined && row.codes.some((c) => (typeof c === 'string' ? c === canonical : c.test(canonical))));
+  const known = code === undefined ? undefined : canonical(code);
+  const fits = ({ codes }: Row) =>
+    codes === undefined ||
+    (known !== undefined && codes.some((one) => (typeof one === 'string' ? one === known : one.test(known))));
 
   // Some regions send errors with status 200: then the code alone has to do, and nothing in it is final.
   if (httpStatus >= 200 && httpStatus < 300) {

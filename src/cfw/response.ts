@@ -3,7 +3,7 @@ import type { JobAnswer } from '../polling/index.js';
 
 // The answer is read tolerantly: only `status` decides anything, so only it must be right. Regions add fields of their own.
 const jobResponse = z.object({
-  data: z.object({ status: z.string().min(1), begin_time: z.unknown(), end_time: z.unknown() }),
+  data: z.object({ status: z.string().min(1), begin_time: z.unknown().optional(), end_time: z.unknown().optional() }),
 });
 
 const errorResponse = z.object({

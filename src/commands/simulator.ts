@@ -3,11 +3,14 @@ import type { Terminal } from './terminal.js';
 
 /** Runs the stand-in for CFW until told to stop. */
 export async function simulator(options: SimulatorOptions, terminal: Terminal, stop: AbortSignal): Promise<void> {
-  const { url, token, stop: close } = await startSimulator(options);
+  const { url, token, iam, key, stop: close } = await startSimulator(options);
   terminal.print(`the CFW simulator listens on ${url}; it keeps nothing and is for trying things out only`);
   terminal.print(`
 point the sidecar at it:
   export CFW_ENDPOINT=${url} CFW_AUTH_TOKEN=${token}
+or, in place of the token, with an IAM user or an access key:
+  export OS_AUTH_URL=${url}/v3 OS_USERNAME=${iam.user} OS_PASSWORD=${iam.password} OS_USER_DOMAIN_NAME=${iam.domain}
+  export HUAWEICLOUD_SDK_AK=${key.accessKey} HUAWEICLOUD_SDK_SK=${key.secretKey}
 
 ask it for a firewall, as a provisioning system would; the answer holds the job id:
   curl -s -X POST -H 'X-Auth-Token: ${token}' ${url}/v2/my-project/firewall

@@ -1,22 +1,26 @@
-import type { FailureKind, PollAnswer } from '../polling/index.js';
+import type { FailureKind, History, PollAnswer } from '../polling/index.js';
 import type { EndedJob, JobObserver, PollJob } from '../queue/index.js';
 import type { Logger } from './logger.js';
 
 /**
- * How loud a failed call is: what mends itself is told to whoever looks, what someone has to mend is a warning. Refused
- * credentials concern all jobs at once, so for a single job they are a detail.
+ * How loud a failed call is: what mends itself is told to whoever looks, what someone may have to mend is a warning.
+ * Refused credentials concern all jobs at once and are told once for all, so for a single job they are a detail.
  */
 const FAILED_CALL_LEVELS: Readonly<Record<FailureKind, 'debug' | 'info' | 'warn'>> = {
   transient: 'warn',
   throttled: 'info',
   'not-found': 'info',
-  denied: 'warn',
+  denied: 'info',
   rejected: 'warn',
   invalid: 'warn',
-  unauthorized: 'warn',
+  unauthorized: 'debug',
+  withheld: 'debug',
 };
 
-/** One line for a job's acceptance, its end and each failed call. */
+/** What may pass by itself is worth a warning when it has lasted for so long. */
+const LASTING_MS = 60_000;
+
+/** One line for a job's acceptance, its end and each failed call, and one for what lasts and should not. */
 export function jobLog(logger: Logger): JobObserver {
   const ids = ({ projectId, jobId, watchId }: PollJob) => ({
     projectId,
@@ -27,24 +31,21 @@ export function jobLog(logger: Logger): JobObserver {
     accepted(job) {
       logger.info(ids(job), 'job accepted');
     },
-    polled(job: PollJob, answer: PollAnswer, attempt: number) {
+    polled(job: PollJob, answer: PollAnswer, history: History, before: History) {
+      const fields = { ...ids(job), attempt: history.polls };
       if (answer.kind === 'job') {
-        logger.debug({ ...ids(job), attempt, cfwStatus: answer.status }, 'job polled');
-        return;
+        logger.debug({ ...fields, cfwStatus: answer.status }, 'job polled');
+      } else {
+        const { kind, code, httpStatus, message: error, retryAfterMs } = answer;
+        const wait = retryAfterMs === undefined ? {} : { retryAfterMs };
+        logger[FAILED_CALL_LEVELS[kind]]({ ...fields, kind, code, httpStatus, error, ...wait }, 'call failed');
       }
-      const { kind, code, httpStatus, message, retryAfterMs } = answer;
-      logger[FAILED_CALL_LEVELS[kind]](
-        {
-          ...ids(job),
-          attempt,
-          kind,
-          code,
-          httpStatus,
-          error: message,
-          ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-        },
-        'call failed',
-      );
+      if (beginsToLast(history.deniedSince, history, before)) {
+        logger.warn({ ...fields, ...history.lastError }, 'access to the project has been denied for a minute');
+      }
+      if (beginsToLast(history.unknownStatusSince, history, before)) {
+        logger.warn({ ...fields, cfwStatus: history.cfwStatus }, 'CFW has told an unknown status for a minute');
+      }
     },
     ended({ job, enqueuedAt, verdict, history }: EndedJob, entryId: string, isNew: boolean) {
       const fields = { ...ids(job), polls: history.polls, tookMs: Date.now() - enqueuedAt, entryId };
@@ -56,10 +57,14 @@ export function jobLog(logger: Logger): JobObserver {
       logger.warn({ queueJobId, projectId, jobId, reason: 'INVALID_REQUEST', problems }, 'job does not fit');
     },
     trouble(err, queueJobId) {
-      logger.warn(
-        { err, ...(queueJobId === undefined ? {} : { queueJobId }) },
-        'queue trouble; the job stays in the queue',
-      );
+      const fields = queueJobId === undefined ? {} : { queueJobId };
+      logger.warn({ err, ...fields }, 'queue trouble; the job stays in the queue');
     },
   };
+}
+
+/** Whether it is this poll, and none before it, that finds that something has lasted for a minute: so it is told once. */
+function beginsToLast(since: number | null, history: History, before: History): boolean {
+  const lasted = (at: number | null) => since !== null && at !== null && at - since >= LASTING_MS;
+  return lasted(history.lastPollAt) && !lasted(before.lastPollAt);
 }

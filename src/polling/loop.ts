@@ -6,8 +6,10 @@ import { decide, type History, type PollAnswer, remember, timedOut, type Verdict
 
 /** What the loop needs to know and to be able to do. */
 export interface PollLoopOptions {
-  /** One call to CFW; it never throws, a failed call is an answer too. `attempt` counts all polls of the job, from 1. */
-  readonly poll: (attempt: number) => Promise<PollAnswer>;
+  /** One call to CFW; it never throws, a failed call is an answer too. */
+  readonly poll: () => Promise<PollAnswer>;
+  /** Told each answer, with what was known before and what is known with it. */
+  readonly observe?: (answer: PollAnswer, history: History, before: History) => void;
   readonly schedule: Schedule;
   readonly deadline: Deadline;
   /** What earlier polls found out, by this process or others. */
@@ -39,9 +41,9 @@ const NOT_ENDED = new Error('the job has not ended');
  * schedule goes by the time since enqueueing. `shouldRetry` asks the schedule and does the waiting instead.
  */
 export async function pollUntilEnd(options: PollLoopOptions): Promise<PollLoopResult> {
-  const { poll, schedule, deadline, hold, release, signal, now = Date.now } = options;
+  const { poll, observe, schedule, deadline, hold, release, signal, now = Date.now } = options;
   let history = options.history;
-  let waitMs = 0;
+  let waitMs: number | undefined;
   // Kept out here, since p-retry would throw an answer away that comes in after the signal was aborted.
   let result: PollLoopResult | undefined;
 
@@ -57,8 +59,10 @@ export async function pollUntilEnd(options: PollLoopOptions): Promise<PollLoopRe
 
   const attempt = async () => {
     const polledAt = now();
-    const answer = await poll(history.polls + 1);
-    history = remember(history, answer, polledAt);
+    const answer = await poll();
+    const before = history;
+    history = remember(before, answer, polledAt);
+    observe?.(answer, history, before);
     const verdict = decide(answer, history, now());
     if (verdict.kind === 'pending') {
       waitMs = verdict.waitMs;
@@ -69,7 +73,8 @@ export async function pollUntilEnd(options: PollLoopOptions): Promise<PollLoopRe
 
   const waitForNextPoll = async ({ error }: { error: Error }): Promise<boolean> => {
     if (error !== NOT_ENDED) return false;
-    const next: NextStep = nextStep(now(), Math.max(schedule(now() - deadline.enqueuedAt), waitMs), deadline);
+    const scheduledMs = schedule(now() - deadline.enqueuedAt);
+    const next: NextStep = nextStep(now(), waitMs === 0 ? 0 : Math.max(scheduledMs, waitMs ?? 0), deadline);
     const delayMs = next.at - now();
     if (delayMs > 0) {
       result = { kind: 'park', until: next.at, history };

@@ -18,8 +18,17 @@ export interface JobAnswer {
  * - `rejected`: CFW refuses the read for a reason that nobody documented; it may pass.
  * - `invalid`: the request itself is wrong and stays so.
  * - `unauthorized`: trouble with the credentials or the account, which is no fault of the job.
+ * - `withheld`: no call was made, since it is known that the credentials are refused or cannot be had.
  */
-export type FailureKind = 'transient' | 'throttled' | 'not-found' | 'denied' | 'rejected' | 'invalid' | 'unauthorized';
+export type FailureKind =
+  | 'transient'
+  | 'throttled'
+  | 'not-found'
+  | 'denied'
+  | 'rejected'
+  | 'invalid'
+  | 'unauthorized'
+  | 'withheld';
 
 /** A call that failed. */
 export interface FailedCall {
@@ -29,7 +38,7 @@ export interface FailedCall {
   /** null where no answer came. */
   readonly httpStatus: number | null;
   readonly message: string;
-  /** How long the other side asked to wait, in milliseconds. */
+  /** How long the other side asked to wait, in milliseconds; 0 where it makes sense to ask again at once. */
   readonly retryAfterMs?: number;
 }
 
@@ -63,6 +72,8 @@ export interface History {
   readonly notFoundSince: number | null;
   readonly deniedSince: number | null;
   readonly rejectedSince: number | null;
+  /** Since when CFW has told only a status that nobody documented; epoch milliseconds. */
+  readonly unknownStatusSince: number | null;
 }
 
 /** The history of a job that was never polled. */
@@ -77,12 +88,15 @@ export const NEW_HISTORY: History = Object.freeze({
   notFoundSince: null,
   deniedSince: null,
   rejectedSince: null,
+  unknownStatusSince: null,
 });
 
 /** How long CFW may not know a job, or reject the read of it for no documented reason, before that is the end of it. */
 export const NOT_FOUND_PATIENCE_MS = 120_000;
 /** How long CFW may deny access to a job's project before that is the end of it. */
 export const DENIED_PATIENCE_MS = 300_000;
+
+const KNOWN_STATUSES: readonly string[] = ['Running', 'Success', 'Failed'];
 
 /** More codes than this are not counted for one job: the history is stored with it. */
 const MAX_CODES = 32;
@@ -91,6 +105,7 @@ const MAX_TEXT = 500;
 
 /** Adds a poll and its answer to what is known. */
 export function remember(history: History, answer: PollAnswer, polledAt: number): History {
+  if (answer.kind === 'withheld') return { ...history, lastPollAt: polledAt, lastError: lastErrorOf(answer) };
   const polled = { ...history, polls: history.polls + 1, lastPollAt: polledAt };
   if (answer.kind === 'job') {
     return {
@@ -101,9 +116,11 @@ export function remember(history: History, answer: PollAnswer, polledAt: number)
       notFoundSince: null,
       deniedSince: null,
       rejectedSince: null,
+      unknownStatusSince: KNOWN_STATUSES.includes(answer.status) ? null : (history.unknownStatusSince ?? polledAt),
     };
   }
-  const code = answer.code.slice(0, 64);
+  const lastError = lastErrorOf(answer);
+  const { code } = lastError;
   const count = Object.hasOwn(history.errorCounts, code) ? (history.errorCounts[code] ?? 0) : 0;
   const counted = count > 0 || Object.keys(history.errorCounts).length < MAX_CODES;
   // An outage, a throttle or a refused credential says nothing about the job, so it breaks no run of 404s or 403s; an
@@ -114,20 +131,29 @@ export function remember(history: History, answer: PollAnswer, polledAt: number)
   return {
     ...polled,
     errorCounts: counted ? { ...history.errorCounts, [code]: count + 1 } : history.errorCounts,
-    lastError: { code, httpStatus: answer.httpStatus, message: answer.message.slice(0, MAX_TEXT) },
+    lastError,
     notFoundSince: since('not-found', history.notFoundSince),
     deniedSince: since('denied', history.deniedSince),
     rejectedSince: since('rejected', history.rejectedSince),
   };
 }
 
-/** What an answer means: the job has ended, or it has to be asked for again (not before `waitMs`, where that is told). */
+const lastErrorOf = ({ code, httpStatus, message }: FailedCall): LastError => ({
+  code: code.slice(0, 64),
+  httpStatus,
+  message: message.slice(0, MAX_TEXT),
+});
+
+/**
+ * What an answer means: the job has ended, or it has to be asked for again: as the schedule says, but not before `waitMs`
+ * where that is told, and at once where it is 0.
+ */
 export type Verdict =
   | { readonly kind: 'completed' }
   | { readonly kind: 'failed'; readonly reason: FailureReason; readonly message: string }
-  | { readonly kind: 'pending'; readonly waitMs: number };
+  | { readonly kind: 'pending'; readonly waitMs?: number | undefined };
 
-const pending = (waitMs = 0): Verdict => ({ kind: 'pending', waitMs });
+const pending = (waitMs?: number): Verdict => ({ kind: 'pending', waitMs });
 const failed = (reason: FailureReason, message: string): Verdict => ({ kind: 'failed', reason, message });
 
 /**
@@ -156,10 +182,13 @@ export function decide(answer: PollAnswer, history: History, now: number): Verdi
         : pending();
     case 'invalid':
       return failed('INVALID_REQUEST', `CFW calls the request itself wrong: ${answer.message}`);
-    case 'throttled':
-    case 'transient':
     case 'unauthorized':
       return pending(answer.retryAfterMs);
+    case 'throttled':
+    case 'transient':
+    case 'withheld':
+      // Nobody is asked again at once for having said "Retry-After: 0".
+      return pending(answer.retryAfterMs || undefined);
     default:
       return answer satisfies never;
   }

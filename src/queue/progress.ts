@@ -14,6 +14,7 @@ const progressSchema = z.object({
   notFoundSince: epoch,
   deniedSince: epoch,
   rejectedSince: epoch,
+  unknownStatusSince: epoch,
 });
 
 /** What BullMQ keeps as the progress of a job that is not worked on just now: its history, and when it was enqueued. */

@@ -32,8 +32,8 @@ export interface JobResult {
 export interface JobObserver {
   /** A job is worked on for the first time. */
   accepted(job: PollJob): void;
-  /** A call was made and answered. */
-  polled(job: PollJob, answer: PollAnswer, attempt: number): void;
+  /** A call was made (or withheld) and answered; what is known with and without that answer comes along. */
+  polled(job: PollJob, answer: PollAnswer, history: History, before: History): void;
   /** A job has ended and its event is on the stream; `isNew` is false where it had been published before. */
   ended(ended: EndedJob, entryId: string, isNew: boolean): void;
   /** An entry of the queue does not fit. */
@@ -192,11 +192,8 @@ export class JobWorker {
     }
 
     const result = await pollUntilEnd({
-      poll: async (attempt) => {
-        const answer = await poll(job, this.#cutCalls.signal);
-        observer.polled(job, answer, attempt);
-        return answer;
-      },
+      poll: () => poll(job, this.#cutCalls.signal),
+      observe: (answer, history, before) => observer.polled(job, answer, history, before),
       schedule,
       deadline: deadlineOf(enqueuedAt, job.timeoutMs ?? this.#options.timeoutMs, this.#options.callTimeoutMs),
       history,

@@ -58,11 +58,31 @@ export const faultSchema = z
 
 export type Fault = z.output<typeof faultSchema>;
 
+/** Faults that are left, oldest first. */
+export class FaultScript {
+  readonly #since = Date.now();
+  readonly #faults: { fault: Fault; left: number }[];
+
+  constructor(faults: readonly Fault[]) {
+    this.#faults = faults.map((fault) => ({ fault, left: fault.times ?? (fault.forMs === undefined ? 1 : 0) }));
+  }
+
+  /** What has to go wrong with the next call. */
+  next(): Fault | undefined {
+    const now = Date.now();
+    const current = this.#faults.find(
+      ({ fault, left }) => left > 0 || (fault.forMs !== undefined && now < this.#since + fault.forMs),
+    );
+    if (current !== undefined && current.left > 0) current.left -= 1;
+    return current?.fault;
+  }
+}
+
 /** Acts a fault out; the answer that would have been given is needed for those that spoil it. */
 export async function actOut(
   fault: Fault,
   reply: FastifyReply,
-  answer: { data: { status: string } },
+  answer: { data?: { status: string } },
 ): Promise<unknown> {
   const healthy = JSON.stringify(answer);
   switch (fault.fault) {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
-import { type Fault, faultSchema } from './faults.js';
+import { type Fault, FaultScript, faultSchema } from './faults.js';
 
 const id = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/);
 
@@ -47,7 +47,7 @@ export class SimulatedJob {
   readonly #createdAt = Date.now();
   readonly #durationMs: number;
   readonly #timeFormat: 'epoch' | 'utc' | 'offset';
-  readonly #faults: { fault: Fault; left: number }[];
+  readonly #faults: FaultScript;
 
   constructor(script: JobScript, drawing: Drawing) {
     const { faults, ...given } = jobScriptSchema.parse(script);
@@ -59,7 +59,7 @@ export class SimulatedJob {
     this.beginTime = given.beginTime ?? this.#createdAt;
     this.endTime = given.endTime ?? Math.round(this.#createdAt + this.#durationMs);
     this.#timeFormat = given.timeFormat ?? drawn.timeFormat;
-    this.#faults = faults.map((fault) => ({ fault, left: fault.times ?? (fault.forMs === undefined ? 1 : 0) }));
+    this.#faults = new FaultScript(faults);
   }
 
   /** When it ends (or ended), by this machine's clock. */
@@ -84,13 +84,8 @@ export class SimulatedJob {
 
   /** Counts a call, and tells what has to go wrong with it. */
   call(): Fault | undefined {
-    const now = Date.now();
-    this.callTimes.push(now);
-    const current = this.#faults.find(
-      ({ fault, left }) => left > 0 || (fault.forMs !== undefined && now < this.#createdAt + fault.forMs),
-    );
-    if (current !== undefined && current.left > 0) current.left -= 1;
-    return current?.fault;
+    this.callTimes.push(Date.now());
+    return this.#faults.next();
   }
 
   toJSON() {

@@ -1,22 +1,30 @@
 import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify';
 import { z } from 'zod';
+import { SimulatedAccessKey } from './access-key.js';
 import { actOut } from './faults.js';
+import { SimulatedIam } from './iam.js';
 import { type Drawing, type JobScript, jobScriptSchema, SimulatedJob } from './jobs.js';
 
 /** How the simulator behaves. */
 export interface SimulatorOptions extends Partial<Drawing> {
   /** Port on loopback; 0 picks a free one. @default 0 */
   readonly port?: number;
-  /** The token it accepts. @default 'simulator-token' */
+  /** A ready token that it accepts. @default 'simulator-token' */
   readonly token?: string;
+  /** Sees each call of the job API before it is answered. */
+  readonly onCall?: (call: Pick<FastifyRequest, 'method' | 'url' | 'headers'>) => void;
 }
 
 /** A running simulator. */
 export interface Simulator {
   /** Base URL, such as `http://127.0.0.1:8081`: what `CFW_ENDPOINT` takes. */
   readonly url: string;
-  /** What `CFW_AUTH_TOKEN` takes. */
-  readonly token: string;
+  /** What `CFW_AUTH_TOKEN` takes; another one can be set. */
+  token: string;
+  /** IAM, under `{url}/v3`: what `OS_AUTH_URL` takes. */
+  readonly iam: SimulatedIam;
+  /** The key whose signatures it accepts. */
+  readonly key: SimulatedAccessKey;
   /** Makes a job that behaves as scripted. */
   addJob(script: JobScript): SimulatedJob;
   /** All jobs, oldest first. */
@@ -33,7 +41,9 @@ interface JobPath {
 
 /** Starts a stand-in for CFW on loopback. It keeps everything in memory. */
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
-  const { port = 0, token = 'simulator-token' } = options;
+  const { port = 0, onCall } = options;
+  const iam = new SimulatedIam();
+  const key = new SimulatedAccessKey();
   const drawing: Drawing = {
     medianMs: options.medianMs ?? 5_000,
     sigma: options.sigma ?? 0.35,
@@ -57,18 +67,31 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       .send({ error_code: 'CFW.00200001', error_msg: message });
   });
 
-  const refuse = (request: FastifyRequest, reply: FastifyReply): boolean => {
-    if (request.headers['x-auth-token'] === token) return false;
-    void reply
-      .code(401)
-      .send({ error_code: 'APIGW.0301', error_msg: 'Incorrect IAM authentication information: decrypt token fail' });
-    return true;
+  /** Answers what the gateway answers to whom it does not know; false where it knows. */
+  const refuse = (request: FastifyRequest<{ Params: { projectId: string } }>, reply: FastifyReply): boolean => {
+    const answer = (httpStatus: number, error_code: string, error_msg: string) => {
+      void reply.code(httpStatus).send({ error_code, error_msg });
+      return true;
+    };
+    const { headers, method, params } = request;
+    if (headers.authorization !== undefined) {
+      const problem = key.problem(method, new URL(request.url, `http://${headers.host}`), headers);
+      return problem !== undefined && answer(401, 'APIGW.0301', `Incorrect IAM authentication information: ${problem}`);
+    }
+    const token = String(headers['x-auth-token'] ?? '');
+    if (token === simulator.token) return false;
+    const verdict = iam.check(token, params.projectId);
+    if (verdict === 'other-project') return answer(403, 'APIGW.0302', 'The token is for another project');
+    return (
+      verdict === 'bad' && answer(401, 'APIGW.0301', 'Incorrect IAM authentication information: decrypt token fail')
+    );
   };
 
   // The vendor's API.
 
   server.get<{ Params: JobPath }>('/v3/:projectId/jobs/:jobId', async (request, reply) => {
     calls += 1;
+    onCall?.(request);
     if (refuse(request, reply)) return reply;
     if (request.headers['content-type'] !== 'application/json') {
       return reply.code(400).send({ error_code: 'APIGW.0106', error_msg: 'Content-Type must be application/json' });
@@ -90,6 +113,8 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     },
   );
 
+  iam.serve(server);
+
   // The control surface: scripts jobs, tells what was asked for.
 
   server.post('/simulator/jobs', async (request, reply) => {
@@ -100,10 +125,16 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     return jobs.get(`${params.projectId}/${params.jobId}`) ?? reply.code(404).send({ error_msg: 'no such job' });
   });
 
-  const url = await server.listen({ host: '127.0.0.1', port });
-  return {
-    url,
-    token,
+  server.put('/simulator/iam', async ({ body }, reply) => {
+    iam.control(body);
+    return reply.code(204).send();
+  });
+
+  const simulator: Simulator = {
+    url: '',
+    token: options.token ?? 'simulator-token',
+    iam,
+    key,
     addJob,
     jobs: () => [...jobs.values()],
     calls: () => calls,
@@ -111,4 +142,5 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       await server.close();
     },
   };
+  return Object.assign(simulator, { url: await server.listen({ host: '127.0.0.1', port }) });
 }

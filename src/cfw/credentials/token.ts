@@ -7,5 +7,8 @@ export function tokenCredential(token: Secret): Credential {
     async authenticate() {
       return { 'X-Auth-Token': token.reveal() };
     },
+    refused: (headers) => token.refresh() || headers['X-Auth-Token'] !== token.reveal(),
+    watch: (onChange) => token.watch(onChange),
+    secrets: () => [token.reveal()],
   };
 }
