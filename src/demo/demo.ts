@@ -165,7 +165,10 @@ function summarize(firewalls: readonly Firewall[], terminal: Terminal, interrupt
   const right = firewalls.filter(({ job, events }) => {
     const [first] = events;
     const expected = job.outcome === 'Success' ? 'cfw.job.completed' : 'cfw.job.failed';
-    return events.length === 1 && first?.event.type === expected && first.event.data.polls === job.callTimes.length;
+    if (events.length !== 1 || first?.event.type !== expected) return false;
+    // Nothing goes wrong in this cloud, so nothing may have gone wrong for us.
+    const { polls, lastError } = first.event.data;
+    return polls === job.callTimes.length && lastError === null;
   });
   const events = firewalls.flatMap((firewall) => firewall.events);
   const failed = events.filter(({ event }) => event.type === 'cfw.job.failed').length;

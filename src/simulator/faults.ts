@@ -20,6 +20,7 @@ const ERRORS = {
 const NAMES = [
   ...(Object.keys(ERRORS) as (keyof typeof ERRORS)[]),
   'error',
+  'echo',
   'status',
   'slow',
   'html',
@@ -35,7 +36,7 @@ export const faultSchema = z
   .object({
     /**
      * An error by name (`not-found`, `throttled`, `unavailable`, `busy`, `unauthorized`, `denied`, `invalid`) or one of one's
-     * own (`error`); an undocumented `status`; an answer that is `slow`, `html`, `empty`, `truncated`, `garbage` or `huge`;
+     * own (`error`); an error that repeats our credentials (`echo`); an undocumented `status`; an answer that is `slow`, `html`, `empty`, `truncated`, `garbage` or `huge`;
      * a connection that is `drop`ped.
      */
     fault: z.enum(NAMES),
@@ -88,6 +89,13 @@ export async function actOut(
   switch (fault.fault) {
     case 'status':
       return { data: { ...answer.data, status: fault.status ?? 'Pending' } };
+    case 'echo': {
+      const { authorization, ...headers } = reply.request.headers;
+      const secrets = [authorization, headers['x-auth-token'], headers['x-security-token']].filter(Boolean).join(' ');
+      return reply
+        .code(fault.httpStatus ?? 500)
+        .send({ error_code: fault.code ?? 'APIGW.0601', error_msg: `Request with ${secrets} failed` });
+    }
     case 'slow':
       await sleep(fault.delayMs ?? 15_000, undefined, { ref: false });
       return answer;

@@ -27,6 +27,10 @@ export class TestRedis {
     return this.#server.url;
   }
 
+  get folder(): string {
+    return this.#server.folder;
+  }
+
   /** The process, for tests that stop or freeze it. */
   get process() {
     return this.#server.process;
