@@ -8,9 +8,10 @@ import { start } from './commands/start.js';
 import { status } from './commands/status.js';
 import { standardOutput } from './commands/terminal.js';
 import { watch } from './commands/watch.js';
-import { ConfigError, ID_PATTERN, loadBaseConfig, loadConfig } from './config.js';
+import { ConfigError, loadBaseConfig, loadConfig } from './config.js';
 import { demo } from './demo/demo.js';
 import { DURATION_FORM, parseDuration } from './duration.js';
+import { ID_PATTERN } from './id.js';
 import { InvalidJobError } from './queue/index.js';
 
 /** Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration. */

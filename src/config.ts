@@ -1,6 +1,7 @@
 import { getProxyForUrl } from 'proxy-from-env';
 import { z } from 'zod';
 import { DURATION_FORM, parseDuration } from './duration.js';
+import { ID_PATTERN } from './id.js';
 import { Secret } from './secret.js';
 
 /** Something is wrong with the configuration; `problems` has a line for each, naming the variable and what is allowed. */
@@ -16,9 +17,6 @@ export class ConfigError extends Error {
 
 /** Levels of pino, from silent to chatty. */
 export const LOG_LEVELS = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
-
-/** What `CFW_PROJECT_ID` and the ids in a job's data look like: they become part of a URL, so nothing else gets in. */
-export const ID_PATTERN = /^[A-Za-z0-9_-]{1,64}$/;
 
 const DAY_MS = 86_400_000;
 const LOOPBACK_HOST = /^(localhost|127\.\d+\.\d+\.\d+|\[?::1\]?)$/;
@@ -78,6 +76,10 @@ const flag = z
 const url = (allowed: string, accepts: (url: URL) => boolean) =>
   z.string().refine((text) => URL.canParse(text) && accepts(new URL(text)), { error: `allowed is ${allowed}` });
 
+/** A URL that paths are put after. The text is looked at, since `new URL` forgives blanks and an empty query. */
+const baseUrl = (allowed: string, accepts: (url: URL) => boolean = () => true) =>
+  url(allowed, accepts).regex(/^https?:[^\s?#@]+$/i, { error: `allowed is ${allowed}` });
+
 const headerText = z
   .string()
   .regex(/^[\x21-\x7e]+$/, { error: 'allowed are printable ASCII characters without spaces (it becomes a header)' });
@@ -92,10 +94,8 @@ const redisKey = (fallback: string) =>
 
 /** Every variable, with the text that counts where it is not set; `.env.example` is held to this by a test. */
 export const environmentSchema = z.object({
-  CFW_ENDPOINT: url(
+  CFW_ENDPOINT: baseUrl(
     'an https:// URL without user, query or fragment (http:// on loopback, or with CFW_ALLOW_HTTP=true)',
-    ({ protocol, username, password, search, hash }) =>
-      /^https?:$/.test(protocol) && username + password + search + hash === '',
   ).optional(),
   CFW_REGION: z
     .string()
@@ -107,10 +107,9 @@ export const environmentSchema = z.object({
   HUAWEICLOUD_SDK_AK: headerText.optional(),
   HUAWEICLOUD_SDK_SK: headerText.optional(),
   HUAWEICLOUD_SDK_SECURITY_TOKEN: headerText.optional(),
-  OS_AUTH_URL: url(
+  OS_AUTH_URL: baseUrl(
     'the https:// URL of IAM, ending in /v3 (http:// on loopback, or with CFW_ALLOW_HTTP=true)',
-    ({ protocol, username, password, search, hash, pathname }) =>
-      /^https?:$/.test(protocol) && username + password + search + hash === '' && /\/v3\/?$/.test(pathname),
+    ({ pathname }) => /\/v3\/?$/.test(pathname),
   ).optional(),
   OS_USERNAME: z.string().optional(),
   OS_PASSWORD: z.string().optional(),
@@ -235,7 +234,9 @@ export function loadBaseConfig(env: Environment): BaseConfig {
  */
 export function loadConfig(env: Environment): Config {
   const { parsed, secrets, problems } = parseEnvironment(env);
-  problems.push(...problemsTogether(parsed, (name) => isSet(env[name]) || isSet(env[`${name}_FILE`])));
+  problems.push(
+    ...problemsTogether(parsed, (name) => isSet(env[name]) || (isSecret(name) && isSet(env[`${name}_FILE`]))),
+  );
   if (problems.length > 0) throw new ConfigError(problems);
 
   const whole = parsed as Parsed;
@@ -352,6 +353,8 @@ function isPlainBeyondLoopback(url: string): boolean {
   return protocol === 'http:' && !isLoopback(hostname);
 }
 
+const isSecret = (name: string) => (SECRET_VARIABLES as readonly string[]).includes(name);
+
 const isSet = (text: string | undefined): text is string => text !== undefined && text !== '';
 
 function baseConfig(parsed: Parsed, secrets: Partial<Record<SecretVariable, Secret>>): BaseConfig {
@@ -411,9 +414,11 @@ function parseEnvironment(env: Environment) {
   for (const [name, schema] of Object.entries(environmentSchema.shape)) {
     const { success, data, error } = schema.safeParse(texts[name]);
     if (success) parsed[name] = data;
-    const isSecret = (SECRET_VARIABLES as readonly string[]).includes(name);
-    const given = isSecret ? 'the value (not shown)' : `"${texts[name]}"`;
-    for (const { message } of error?.issues ?? []) problems.push(`${name}: ${given} does not fit; ${message}`);
+    // A URL that has a user may have a password, too.
+    const hidden = isSecret(name) || texts[name]?.includes('@');
+    const given = hidden ? 'the value (not shown)' : `"${texts[name]}"`;
+    const [issue] = error?.issues ?? [];
+    if (issue !== undefined) problems.push(`${name}: ${given} does not fit; ${issue.message}`);
   }
   return { parsed: parsed as Partial<Parsed>, secrets, problems };
 }

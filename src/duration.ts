@@ -21,8 +21,9 @@ export function parseDuration(text: string): number | undefined {
 
 /** Writes milliseconds for people: `850ms`, `4.2s`, `3m05s`, `2h07m`, `3d04h`. */
 export function formatDuration(milliseconds: number): string {
-  if (milliseconds < 1_000) return `${Math.round(milliseconds)}ms`;
-  if (milliseconds < 60_000) return `${(milliseconds / 1_000).toFixed(1)}s`;
+  if (Math.round(milliseconds) < 1_000) return `${Math.round(milliseconds)}ms`;
+  const tenths = Math.round(milliseconds / 100);
+  if (tenths < 600) return `${(tenths / 10).toFixed(1)}s`;
   const two = (n: number) => String(n).padStart(2, '0');
   const seconds = Math.round(milliseconds / 1_000);
   if (seconds < 3_600) return `${Math.floor(seconds / 60)}m${two(seconds % 60)}s`;

@@ -181,7 +181,8 @@ describe('problems', () => {
   it('are told all at once, also in the message', () => {
     const bad = { ...Object.fromEntries(BAD), CFW_AUTH_TOKEN: 'not this', REDIS_URL: 'nor this', HTTP_TOKEN: 'nor' };
     const problems = problemsOf(bad);
-    for (const name of Object.keys(bad)) expect(problems).toContainEqual(expect.stringMatching(new RegExp(`^${name}:`)));
+    for (const name of Object.keys(bad))
+      expect(problems).toContainEqual(expect.stringMatching(new RegExp(`^${name}:`)));
     expect(problems).toHaveLength(Object.keys(bad).length);
     const { message } = new ConfigError(problems);
     for (const problem of problems) expect(message).toContain(problem);
@@ -261,14 +262,16 @@ describe('the endpoint', () => {
     expect(problemsOf({ ...SOUND, CFW_ENDPOINT: endpoint })).toEqual([expect.stringContaining('CFW_ENDPOINT')]);
   });
 
-  it.each(['https://cfw.example.com?', 'https://cfw.example.com#', 'https://cfw.example.com ', ' https://cfw.example.com'])(
-    'can have a path put after it, or is refused: "%s"',
-    (endpoint) => {
-      const env = { ...SOUND, CFW_ENDPOINT: endpoint };
-      const refused = problemsOf(env).length > 0;
-      expect(refused || new URL(`${loadConfig(env).cfw.endpoint}/v3`).href === 'https://cfw.example.com/v3').toBe(true);
-    },
-  );
+  it.each([
+    'https://cfw.example.com?',
+    'https://cfw.example.com#',
+    'https://cfw.example.com ',
+    ' https://cfw.example.com',
+  ])('can have a path put after it, or is refused: "%s"', (endpoint) => {
+    const env = { ...SOUND, CFW_ENDPOINT: endpoint };
+    const refused = problemsOf(env).length > 0;
+    expect(refused || new URL(`${loadConfig(env).cfw.endpoint}/v3`).href === 'https://cfw.example.com/v3').toBe(true);
+  });
 
   it.each(['CFW_ENDPOINT_FILE', 'CFW_REGION_FILE'])('does not come from %s, since it is no secret', (name) => {
     const file = fileWith(name, 'https://cfw.example.com');
@@ -322,6 +325,77 @@ describe('a secret of the configuration', () => {
     const problems = problemsOf({ ...SOUND, HTTP_TOKEN_FILE: fileWith('short', 'hunter2') });
     expect(problems).toEqual([expect.stringContaining('HTTP_TOKEN: ')]);
     expect(problems.join()).not.toContain('hunter2');
+  });
+});
+
+describe('credentials', () => {
+  const AKSK = { HUAWEICLOUD_SDK_AK: 'the-access-key', HUAWEICLOUD_SDK_SK: 'the-secret-key' };
+  const IAM = {
+    OS_AUTH_URL: 'https://iam.example.com/v3/',
+    OS_USERNAME: 'the user',
+    OS_PASSWORD: 'the password',
+    OS_USER_DOMAIN_NAME: 'the domain',
+  };
+  const TOKEN = { CFW_AUTH_TOKEN: 'the-token' };
+  const withEndpoint = (env: Environment): Environment => ({ CFW_ENDPOINT: 'https://cfw.example.com', ...env });
+
+  it('may be an access key and a secret key', () => {
+    const { credentials } = loadConfig(withEndpoint(AKSK));
+    if (credentials.kind !== 'aksk') throw new Error(`not ${credentials.kind}`);
+    expect(credentials.accessKey.reveal()).toBe('the-access-key');
+    expect(credentials.secretKey.reveal()).toBe('the-secret-key');
+    expect(credentials.securityToken).toBeUndefined();
+  });
+
+  it('may be a temporary access key with its security token', () => {
+    const { credentials } = loadConfig(withEndpoint({ ...AKSK, HUAWEICLOUD_SDK_SECURITY_TOKEN: 'the-security-token' }));
+    expect(credentials.kind === 'aksk' && credentials.securityToken?.reveal()).toBe('the-security-token');
+  });
+
+  it('may be the name and password of an IAM user', () => {
+    const { credentials } = loadConfig(withEndpoint(IAM));
+    expect(credentials).toMatchObject({
+      kind: 'iam',
+      authUrl: 'https://iam.example.com/v3',
+      username: 'the user',
+      domainName: 'the domain',
+    });
+    expect(credentials.kind === 'iam' && credentials.password.reveal()).toBe('the password');
+  });
+
+  it.each<[string, Environment]>([
+    ['none', {}],
+    ['a token and an access key', { ...TOKEN, ...AKSK }],
+    ['a token and an IAM user', { ...TOKEN, ...IAM }],
+    ['an IAM user and a part of an access key', { ...IAM, HUAWEICLOUD_SDK_AK: 'the-access-key' }],
+    ['all', { ...TOKEN, ...AKSK, ...IAM }],
+  ])('must be of exactly one kind, not %s', (_which, env) => {
+    const problems = problemsOf(withEndpoint(env));
+    expect(problems).toEqual([expect.stringContaining('exactly one')]);
+    for (const name of Object.keys({ ...TOKEN, ...AKSK, ...IAM })) expect(problems[0]).toContain(name);
+    expect(problems[0]).not.toContain('the-');
+  });
+
+  it.each<[string, Environment]>([
+    ...Object.keys(AKSK).map((name): [string, Environment] => [name, { ...AKSK, [name]: '' }]),
+    ...Object.keys(IAM).map((name): [string, Environment] => [name, { ...IAM, [name]: '' }]),
+  ])('are not whole without %s', (name, env) => {
+    expect(problemsOf(withEndpoint(env))).toEqual([expect.stringMatching(new RegExp(`^${name} is needed`))]);
+  });
+
+  it.each(['https://iam.example.com', 'https://iam.example.com/v3/auth', 'https://me@iam.example.com/v3', 'iam/v3'])(
+    'have no OS_AUTH_URL such as %s',
+    (url) => {
+      const problems = problemsOf(withEndpoint({ ...IAM, OS_AUTH_URL: url }));
+      expect(problems).toEqual([expect.stringMatching(/^OS_AUTH_URL: .*ending in \/v3/)]);
+    },
+  );
+
+  it('go over plain http with CFW_ALLOW_HTTP only', () => {
+    const env = withEndpoint({ ...IAM, OS_AUTH_URL: 'http://iam.example.com/v3' });
+    expect(problemsOf(env)).toEqual([expect.stringMatching(/^OS_AUTH_URL: .*CFW_ALLOW_HTTP=true/)]);
+    expect(problemsOf({ ...env, CFW_ALLOW_HTTP: 'true' })).toEqual([]);
+    expect(problemsOf({ ...env, OS_AUTH_URL: 'http://127.0.0.1:5000/v3' })).toEqual([]);
   });
 });
 

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Got, RequestError, type Response, TimeoutError } from 'got';
+import { ID_PATTERN } from '../id.js';
 import type { FailedCall, PollAnswer } from '../polling/index.js';
 import {
   type AuthHeaders,
@@ -8,7 +9,7 @@ import {
   GATEWAY_PAUSES_MS,
   PASSWORD_PAUSES_MS,
 } from './credentials/credential.js';
-import { CredentialGate, type CredentialState, type Pass, type Refusal } from './credentials/gate.js';
+import { CredentialGate, type CredentialState, GIVEN_UP, type Pass, type Refusal } from './credentials/gate.js';
 import { classify, isAccountTrouble, retryAfter } from './errors.js';
 import { parseErrorResponse, parseJobResponse } from './response.js';
 
@@ -77,17 +78,25 @@ export class CfwClient {
 
   async #getJob({ projectId, jobId }: CfwJobId, cut: AbortController, signal?: AbortSignal): Promise<PollAnswer> {
     const { endpoint, credential, http } = this.#options;
-    const leave = await this.#gate.enter();
-    if ('withheld' in leave) return withheld(leave.withheld);
+    // Both were checked long before; but "..", say, would make the request another one, with our credentials.
+    if (!ID_PATTERN.test(projectId) || !ID_PATTERN.test(jobId)) {
+      return { kind: 'invalid', code: 'INVALID_ID', httpStatus: null, message: 'the ids cannot be part of a URL' };
+    }
+    const leave = await this.#gate.enter(cut.signal);
+    if ('withheld' in leave) return leave.withheld === GIVEN_UP ? givenUp() : withheld(leave.withheld);
     const { pass } = leave;
 
-    const url = new URL(`${endpoint}/v3/${encodeURIComponent(projectId)}/jobs/${encodeURIComponent(jobId)}`);
+    const url = new URL(`${endpoint}/v3/${projectId}/jobs/${jobId}`);
     let auth: AuthHeaders;
     try {
       auth = await this.#inTime(credential.authenticate({ method: 'GET', url, projectId }), cut.signal);
     } catch (error) {
       const trouble = error instanceof CredentialError ? error : unavailable(error);
       const failure = this.#scrubbed(trouble);
+      if (cut.signal.aborted) {
+        pass.unknown(failure);
+        return givenUp();
+      }
       if (trouble.refused) pass.refused(failure, PASSWORD_PAUSES_MS);
       else pass.unknown(failure);
       return withheld(failure);
@@ -111,7 +120,7 @@ export class CfwClient {
       });
       return toAnswer((await call) as Response<string>);
     } catch (error) {
-      if (signal?.aborted) return transient('ABORTED', 'the call was given up');
+      if (signal?.aborted) return givenUp();
       if (cut.signal.aborted)
         return transient('RESPONSE_TOO_LARGE', `the answer has more than ${MAX_BODY_BYTES} bytes`);
       return networkFailure(error);
@@ -184,7 +193,8 @@ function toAnswer(response: Response<string>): PollAnswer {
     );
   }
   const message = error?.message || `HTTP ${httpStatus} with ${describe(text, headers)}`;
-  const waitMs = retryAfter(headers['retry-after'], message);
+  // "Retry-After: 0" is no reason to ask again at once; the schedule decides.
+  const waitMs = retryAfter(headers['retry-after'], message) || undefined;
   return {
     kind: classify(httpStatus, error?.code),
     code: error?.code ?? `HTTP_${httpStatus}`,
@@ -220,6 +230,8 @@ function parseJson(text: string): unknown {
 function transient(code: string, message: string): FailedCall {
   return { kind: 'transient', code, httpStatus: null, message };
 }
+
+const givenUp = (): FailedCall => ({ kind: 'transient', ...GIVEN_UP });
 
 function withheld({ code, httpStatus, message }: Refusal): FailedCall {
   return { kind: 'withheld', code, httpStatus, message };

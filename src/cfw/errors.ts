@@ -72,6 +72,8 @@ export function classify(httpStatus: number, code: string | undefined): FailureK
 /** The longest wait that another side may impose: the longest window of the gateway's quotas is 5 minutes. */
 export const MAX_RETRY_AFTER_MS = 600_000;
 
+/** `Date.parse` by itself takes "-5" for a month. */
+const HTTP_DATE = /^\s*[A-Za-z]{3,9}, .*GMT\s*$/;
 const WINDOW = /time:\s*(\d+)\s*(second|minute|hour)/i;
 const WINDOW_UNITS = { second: 1_000, minute: 60_000, hour: 3_600_000 } as const;
 
@@ -85,7 +87,7 @@ export function retryAfter(header: string | undefined, message: string, now = Da
   let waitMs: number | undefined;
   if (header !== undefined && /^\s*\d+\s*$/.test(header)) {
     waitMs = Number(header) * 1_000;
-  } else if (header !== undefined && Number.isFinite(Date.parse(header))) {
+  } else if (header !== undefined && HTTP_DATE.test(header) && Number.isFinite(Date.parse(header))) {
     waitMs = Math.max(0, Date.parse(header) - now);
   } else {
     const window = WINDOW.exec(message);

@@ -22,7 +22,7 @@ export interface ExponentialBackoffOptions {
  */
 export function exponentialBackoff({ initialDelayMs, factor, maxDelayMs }: ExponentialBackoffOptions): Schedule {
   if (!(initialDelayMs >= 1)) throw new RangeError(`initialDelayMs must be at least 1, not ${initialDelayMs}`);
-  if (!(factor >= 1)) throw new RangeError(`factor must be at least 1, not ${factor}`);
+  if (!(factor >= 1 && Number.isFinite(factor))) throw new RangeError(`factor must be 1 or more, not ${factor}`);
   if (!(maxDelayMs >= initialDelayMs)) throw new RangeError(`maxDelayMs must be at least ${initialDelayMs}`);
   return (elapsedMs) => Math.min(maxDelayMs, initialDelayMs + (factor - 1) * Math.max(0, elapsedMs));
 }

@@ -1,7 +1,6 @@
 import { z } from 'zod';
+import { ID_PATTERN } from '../id.js';
 
-/** What the ids in a job's data look like: they become part of a URL and of Redis keys, so nothing else gets in. */
-const ID_PATTERN = /^[A-Za-z0-9_-]{1,64}$/;
 const id = z
   .string({ error: 'must be a string' })
   .regex(ID_PATTERN, { error: 'must be 1 to 64 characters of A-Z a-z 0-9 _ -' });

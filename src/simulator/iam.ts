@@ -43,15 +43,15 @@ export class SimulatedIam {
     this.#faults = new FaultScript(faults);
   }
 
-  /** @returns a new token and its body, or undefined where the request is not one of our user's. */
-  issue(body: unknown): { token: string; body: object; projectId: string } | undefined {
+  /** @returns a new token and its body, or why there is none. */
+  issue(body: unknown): { token: string; body: object; projectId: string } | 'wrong-user' | 'no-role' {
     const { success, data } = tokenRequest.safeParse(body);
-    if (!success) return undefined;
+    if (!success) return 'wrong-user';
     const { user } = data.auth.identity.password;
     const projectId = data.auth.scope.project.id;
     if (user.name !== this.user || user.domain.name !== this.domain || user.password !== this.password)
-      return undefined;
-    if (this.projects !== undefined && !this.projects.includes(projectId)) return undefined;
+      return 'wrong-user';
+    if (this.projects !== undefined && !this.projects.includes(projectId)) return 'no-role';
     // As long as real ones: several KB.
     const token = `MII${randomBytes(3_000).toString('base64')}`;
     const issuedAt = Date.now();
@@ -93,8 +93,15 @@ export class SimulatedIam {
         return await actOut(fault, reply, {});
       }
       const issued = this.issue(body);
-      if (issued !== undefined) return reply.code(201).header('X-Subject-Token', issued.token).send(issued.body);
+      if (typeof issued === 'object') {
+        return reply.code(201).header('X-Subject-Token', issued.token).send(issued.body);
+      }
       asked.status = 401;
+      if (issued === 'no-role') {
+        // Keystone does not tell whether it is the user, the password or the project.
+        const message = 'The request you have made requires authentication.';
+        return reply.code(401).send({ error: { code: 401, title: 'Unauthorized', message } });
+      }
       return reply.code(401).send({
         error: { code: 401, title: 'Unauthorized', message: 'The username or password is wrong.' },
         error_code: 'IAM.0062',

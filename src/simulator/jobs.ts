@@ -1,8 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
+import { ID_PATTERN } from '../id.js';
 import { type Fault, FaultScript, faultSchema } from './faults.js';
 
-const id = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/);
+const id = z.string().regex(ID_PATTERN);
+/** Four-digit years are all that RFC 3339 knows. */
+const time = z
+  .int()
+  .min(0)
+  .max(Date.UTC(9_999, 11, 31));
 
 /** A job as the control surface takes it; what is left out is drawn. */
 export const jobScriptSchema = z
@@ -13,8 +19,8 @@ export const jobScriptSchema = z
     durationMs: z.number().min(0).optional(),
     outcome: z.enum(['Success', 'Failed']).optional(),
     /** Times to tell in place of the real ones, in epoch milliseconds. */
-    beginTime: z.int().optional(),
-    endTime: z.int().optional(),
+    beginTime: time.optional(),
+    endTime: time.optional(),
     /** How times are written: epoch milliseconds, `…Z`, or `…+0800`. */
     timeFormat: z.enum(['epoch', 'utc', 'offset']).optional(),
     /** What goes wrong, one after the other. */

@@ -42,7 +42,6 @@ describe('the next step', () => {
 });
 
 describe('a job that never ends', () => {
-  // A minute in at most 600 steps keeps a run short; the bounds scale with the timeout.
   const anyJob = fc.record({
     timeoutMs: fc.integer({ min: 1, max: 60_000 }),
     callMs: fc.integer({ min: 1, max: 20_000 }),
@@ -53,43 +52,57 @@ describe('a job that never ends', () => {
     pollShares: fc.infiniteStream(fc.double({ min: 0, max: 1, noNaN: true })),
   });
 
-  it('is polled up to its deadline and a last time shortly before, each step later than the one before', () => {
+  /** The steps of a job whose first poll begins at a time, each with the end of the poll before it and the delay. */
+  function* steps(deadline: Deadline, start: number, delays: Iterator<number>, pollTimes: Iterator<number>) {
+    let now = start;
+    // A minute has 600 delays of 100 ms.
+    for (let n = 0; n < 1_000; n += 1) {
+      now += pollTimes.next().value;
+      const delayMs = delays.next().value;
+      const next = nextStep(now, delayMs, deadline);
+      yield { ...next, now, delayMs };
+      if (next.step === 'time-out') return;
+      now = next.at;
+    }
+    throw new Error('the job does not come to an end');
+  }
+
+  it('goes forward with each poll, at most by the delay, and never beyond its last poll', () => {
     fc.assert(
       fc.property(anyJob, ({ timeoutMs, callMs, startMs, delays, pollShares }) => {
         const deadline = deadlineOf(ENQUEUED_AT, timeoutMs, callMs);
-        const start = ENQUEUED_AT + startMs;
-        let now = start;
-        for (;;) {
-          now += callMs * pollShares.next().value;
-          const delayMs = delays.next().value;
-          const { at, step } = nextStep(now, delayMs, deadline);
-          if (step === 'time-out') {
-            // The poll that has ended just now was the last one: its answer came when no further one was due …
-            expect(now).toBeGreaterThanOrEqual(deadline.lastPollAt);
-            // … and nothing waits longer than for the deadline.
-            expect(at).toBe(Math.max(now, deadline.at));
-            expect(at).toBeLessThanOrEqual(Math.max(start, deadline.at) + callMs);
-            return;
-          }
+        const pollTimes = pollShares.map((share) => share * callMs);
+        for (const { at, step, now, delayMs } of steps(deadline, ENQUEUED_AT + startMs, delays, pollTimes)) {
+          if (step === 'time-out') break;
           expect(at).toBeGreaterThan(now);
           expect(at).toBeLessThanOrEqual(Math.min(now + delayMs, deadline.lastPollAt));
-          now = at;
         }
       }),
     );
   });
 
-  it('has a poll between the last poll time and the deadline where polls take no time', () => {
+  it('is timed out at its deadline or, where a poll lasts longer, right after that poll', () => {
+    fc.assert(
+      fc.property(anyJob, ({ timeoutMs, callMs, startMs, delays, pollShares }) => {
+        const deadline = deadlineOf(ENQUEUED_AT, timeoutMs, callMs);
+        const start = ENQUEUED_AT + startMs;
+        const pollTimes = pollShares.map((share) => share * callMs);
+        const last = [...steps(deadline, start, delays, pollTimes)].at(-1) as { at: number; now: number };
+        expect(last.at).toBe(Math.max(last.now, deadline.at));
+        expect(last.at).toBeLessThanOrEqual(Math.max(start, deadline.at) + callMs);
+        // No answer is older than the last poll is due.
+        expect(last.now).toBeGreaterThanOrEqual(deadline.lastPollAt);
+      }),
+    );
+  });
+
+  it('has a poll between the time of its last poll and its deadline', () => {
     fc.assert(
       fc.property(anyJob, ({ timeoutMs, callMs, delays }) => {
         const deadline = deadlineOf(ENQUEUED_AT, timeoutMs, callMs);
-        const polledAt = [ENQUEUED_AT];
-        for (;;) {
-          const { at, step } = nextStep(polledAt.at(-1) as number, delays.next().value, deadline);
-          if (step === 'time-out') break;
-          polledAt.push(at);
-        }
-        expect(polledAt.at(-1)).toBe(deadline.lastPollAt);
+        const noTime = { next: () => ({ value: 0 }) };
+        const last = [...steps(deadline, ENQUEUED_AT, delays, noTime)].at(-1);
+        expect(last).toMatchObject({ now: deadline.lastPollAt, at: deadline.at });
         expect(deadline.lastPollAt).toBeLessThan(deadline.at);
       }),
     );

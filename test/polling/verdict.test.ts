@@ -28,14 +28,20 @@ const failure = (kind: FailureKind, more: Partial<FailedCall> = {}): FailedCall 
   ...more,
 });
 
-/** What the answers of polls, each `[seconds after T0, answer]`, leave behind. */
-function historyOf(...polls: readonly [seconds: number, answer: JobAnswer | FailedCall][]): History {
+/** The failures that say nothing about the job. */
+const SAYS_NOTHING: readonly FailureKind[] = ['transient', 'throttled', 'unauthorized', 'withheld'];
+
+/** A poll and its answer. */
+type Poll = readonly [secondsAfterT0: number, answer: JobAnswer | FailedCall];
+
+/** What polls leave behind. */
+function historyOf(...polls: Poll[]): History {
   return polls.reduce((history, [seconds, answer]) => remember(history, answer, T0 + seconds * 1_000), NEW_HISTORY);
 }
 
-/** What the last of the answers means, at the time at which it was asked for. */
-function verdictOf(...polls: readonly [seconds: number, answer: JobAnswer | FailedCall][]) {
-  const [seconds, answer] = polls.at(-1) as (typeof polls)[number];
+/** What the answer of the last poll means, at the time of that poll. */
+function verdictOf(...polls: Poll[]) {
+  const [seconds, answer] = polls.at(-1) as Poll;
   return decide(answer, historyOf(...polls), T0 + seconds * 1_000);
 }
 
@@ -51,22 +57,28 @@ describe('an answer about the job', () => {
   it.each(['Running', 'Pending', 'success', 'SUCCESS', 'failed', 'Fail', 'Completed', ' Success', 'constructor'])(
     'ends nothing with %s, for however long',
     (status) => {
-      expect(verdictOf([0, job(status)], [86_400, job(status)])).toEqual({ kind: 'pending', waitMs: 0 });
+      expect(verdictOf([0, job(status)], [86_400, job(status)])).toEqual({ kind: 'pending' });
     },
   );
 });
 
 describe('a failed call', () => {
-  it.each<FailureKind>(['transient', 'throttled', 'unauthorized'])('ends nothing if %s, for however long', (kind) => {
-    expect(verdictOf([0, failure(kind)], [86_400, failure(kind)])).toEqual({ kind: 'pending', waitMs: 0 });
+  it.each(SAYS_NOTHING)('ends nothing if %s, for however long', (kind) => {
+    expect(verdictOf([0, failure(kind)], [86_400, failure(kind)])).toEqual({ kind: 'pending' });
   });
 
-  it.each<FailureKind>(['transient', 'throttled', 'unauthorized'])(
-    'tells how long to wait, if %s and the other side named a wait',
-    (kind) => {
-      expect(verdictOf([0, failure(kind, { retryAfterMs: 30_000 })])).toEqual({ kind: 'pending', waitMs: 30_000 });
-    },
-  );
+  it.each(SAYS_NOTHING)('tells how long to wait, if %s and the other side named a wait', (kind) => {
+    expect(verdictOf([0, failure(kind, { retryAfterMs: 30_000 })])).toEqual({ kind: 'pending', waitMs: 30_000 });
+  });
+
+  it.each<[FailureKind, string, number | undefined]>([
+    ['transient', 'only as its schedule says', undefined],
+    ['throttled', 'only as its schedule says', undefined],
+    ['withheld', 'only as its schedule says', undefined],
+    ['unauthorized', 'at once, since there is a new credential', 0],
+  ])('that is %s and names a wait of 0 lets the job be asked for again %s', (kind, _when, waitMs) => {
+    expect(verdictOf([0, failure(kind, { retryAfterMs: 0 })])).toEqual({ kind: 'pending', waitMs });
+  });
 
   it('ends the job at once where the request itself is wrong', () => {
     const verdict = verdictOf([0, failure('invalid')]);
@@ -82,13 +94,13 @@ describe('a failed call', () => {
     const patience = patienceMs / 1_000;
 
     it('is borne at first', () => {
-      expect(verdictOf([0, failure(kind)])).toEqual({ kind: 'pending', waitMs: 0 });
+      expect(verdictOf([0, failure(kind)])).toEqual({ kind: 'pending' });
     });
 
     it(`is borne for ${patienceMs - 1} ms, and ends the job as ${reason} after ${patienceMs} ms`, () => {
       const answer = failure(kind);
       const history = historyOf([0, answer], [100, answer]);
-      expect(decide(answer, history, T0 + patienceMs - 1)).toEqual({ kind: 'pending', waitMs: 0 });
+      expect(decide(answer, history, T0 + patienceMs - 1)).toEqual({ kind: 'pending' });
       expect(decide(answer, history, T0 + patienceMs)).toMatchObject({ kind: 'failed', reason });
     });
 
@@ -96,14 +108,13 @@ describe('a failed call', () => {
       expect(verdictOf([0, job('Running')], [patience * 2, failure(kind)])).toMatchObject({ kind: 'pending' });
     });
 
-    it.each<FailureKind>(['transient', 'throttled', 'unauthorized'])(
-      'counts on through calls that are %s and tell nothing of the job',
-      (other) => {
-        expect(verdictOf([0, failure(kind)], [10, failure(other)], [patience, failure(kind)])).toMatchObject({ reason });
-      },
-    );
+    it.each(SAYS_NOTHING)('counts on through calls that are %s and tell nothing of the job', (other) => {
+      expect(verdictOf([0, failure(kind)], [10, failure(other)], [patience, failure(kind)])).toMatchObject({
+        reason,
+      });
+    });
 
-    it.each<FailureKind>(['transient', 'throttled', 'unauthorized'])('ends nothing while calls are %s', (other) => {
+    it.each(SAYS_NOTHING)('ends nothing while calls are %s', (other) => {
       expect(verdictOf([0, failure(kind)], [patience, failure(other)])).toMatchObject({ kind: 'pending' });
     });
 
@@ -115,7 +126,7 @@ describe('a failed call', () => {
         ['rejected', failure('rejected')],
       ].filter(([name]) => name !== kind) as [string, JobAnswer | FailedCall][],
     )('counts anew after %s', (_name, other) => {
-      const before: [number, JobAnswer | FailedCall][] = [
+      const before: Poll[] = [
         [0, failure(kind)],
         [10, other],
         [20, failure(kind)],
@@ -132,6 +143,24 @@ describe('the history', () => {
       polls: 3,
       lastPollAt: T0 + 10_000,
     });
+  });
+
+  it('counts no call and no error where the call was withheld, but keeps why', () => {
+    const before = historyOf([0, job('Running')], [5, failure('transient')]);
+    const answer = failure('withheld', { code: 'IAM.0062', httpStatus: 401, message: 'locked' });
+    expect(remember(before, answer, T0 + 10_000)).toEqual({
+      ...before,
+      lastPollAt: T0 + 10_000,
+      lastError: { code: 'IAM.0062', httpStatus: 401, message: 'locked' },
+    });
+  });
+
+  it('knows since when there has been nothing but undocumented statuses', () => {
+    const since = (...polls: Poll[]) => historyOf(...polls).unknownStatusSince;
+    expect(since([0, job('Running')], [5, job('Pending')], [10, job('Queued')])).toBe(T0 + 5_000);
+    expect(since([0, job('Pending')], [5, failure('transient')])).toBe(T0);
+    for (const status of ['Running', 'Success', 'Failed'])
+      expect(since([0, job('Pending')], [5, job(status)])).toBeNull();
   });
 
   it('keeps the last status through failed calls, and the last error through answers', () => {

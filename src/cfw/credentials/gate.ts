@@ -3,6 +3,9 @@ import type { CredentialError } from './credential.js';
 /** Why calls are withheld. */
 export type Refusal = Pick<CredentialError, 'code' | 'httpStatus' | 'message'>;
 
+/** Nobody waits for leave any more. */
+export const GIVEN_UP: Refusal = { code: 'ABORTED', httpStatus: null, message: 'the call was given up' };
+
 /** The state of the credentials, for readiness and logs. */
 export type CredentialState =
   | { readonly state: 'unproven' | 'accepted'; readonly since: number }
@@ -40,9 +43,13 @@ export class CredentialGate {
     return this.#state;
   }
 
-  /** @returns leave for a call, or why there is none now. */
-  async enter(): Promise<{ pass: Pass } | { withheld: Refusal }> {
+  /**
+   * @param signal gives up waiting for it.
+   * @returns leave for a call, or why there is none now.
+   */
+  async enter(signal: AbortSignal): Promise<{ pass: Pass } | { withheld: Refusal }> {
     for (;;) {
+      if (signal.aborted) return { withheld: GIVEN_UP };
       const state = this.#state;
       if (state.state === 'accepted') return { pass: this.#pass(() => {}) };
       if (this.#trial === undefined) {
@@ -61,7 +68,7 @@ export class CredentialGate {
       }
       // While a refused credential is probed, nobody waits for that: it may take as long as a call may take.
       if (state.state === 'refused') return { withheld: state.refusal };
-      const why = await this.#trial;
+      const why = await Promise.race([this.#trial, aborted(signal)]);
       if (why !== undefined) return { withheld: why };
     }
   }
@@ -107,4 +114,8 @@ export class CredentialGate {
     // A further refusal is no news, and neither is it that what was never doubted is accepted.
     if (state.state !== before && !(state.state === 'accepted' && before === 'unproven')) this.#onChange(state);
   }
+}
+
+function aborted(signal: AbortSignal): Promise<undefined> {
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(undefined), { once: true }));
 }
