@@ -14,6 +14,8 @@ export default {
       },
     ],
   },
+  // Most tests wait for something; more of them than cores keeps the cores busy.
+  maxWorkers: 4,
   setupFiles: ['<rootDir>/test/support/realms.mjs'],
   testTimeout: 30_000,
 };
