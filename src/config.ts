@@ -103,6 +103,7 @@ export const environmentSchema = z.object({
     .optional(),
   CFW_PROJECT_ID: z.string().regex(ID_PATTERN, { error: 'allowed are 1 to 64 of A-Z a-z 0-9 _ -' }).optional(),
   CFW_REQUEST_TIMEOUT: duration('10s', { min: 100, max: 300_000, allowed: 'from 100ms to 5m' }),
+  CFW_RATE_LIMIT: integer('100', 0, 100_000),
   CFW_ALLOW_HTTP: flag,
   HUAWEICLOUD_SDK_AK: headerText.optional(),
   HUAWEICLOUD_SDK_SK: headerText.optional(),
@@ -199,6 +200,8 @@ export interface Config extends BaseConfig {
     /** Base URL without a trailing slash. */
     readonly endpoint: string;
     readonly requestTimeoutMs: number;
+    /** Calls a second, over all processes of one queue; 0 for no limit. */
+    readonly ratePerSecond: number;
     /** From `HTTPS_PROXY` and its kin; `NO_PROXY` has been heeded. It may hold a password. */
     readonly proxy: Secret | undefined;
   };
@@ -246,6 +249,7 @@ export function loadConfig(env: Environment): Config {
     cfw: {
       endpoint: endpoint.replace(/\/+$/, ''),
       requestTimeoutMs: whole.CFW_REQUEST_TIMEOUT,
+      ratePerSecond: whole.CFW_RATE_LIMIT,
       proxy: proxyFor(endpoint),
     },
     credentials: credentialsConfig(whole, secrets),

@@ -65,7 +65,8 @@ export async function startSidecar(config: Config, logger: Logger): Promise<Side
     timeoutMs: polling.timeoutMs,
     callTimeoutMs: cfw.requestTimeoutMs,
     schedule: withJitter(exponentialBackoff(polling)),
-    poll: (job, signal) => client.getJob(job, signal),
+    ratePerSecond: cfw.ratePerSecond,
+    poll: (job, signal, maxMs) => client.getJob(job, signal, maxMs),
     findPublished: async (job) => (await findPublished(redis, events.stream, [job]))[0],
     publish: (ended) => publisher.publish(jobEnd(ended)),
     publishUnfit: (queueJobId, job, enqueuedAt) =>

@@ -58,15 +58,20 @@ export class CfwClient {
    * `GET {endpoint}/v3/{project_id}/jobs/{job_id}`. Does not throw: a call that fails is an answer too.
    *
    * @param signal gives the call up; the answer is then a transient failure with the code `ABORTED`.
+   * @param maxMs how long it may take at the most, in milliseconds, where that is less than `requestTimeoutMs`.
    */
-  async getJob(job: CfwJobId, signal?: AbortSignal): Promise<PollAnswer> {
+  async getJob(job: CfwJobId, signal?: AbortSignal, maxMs = Number.POSITIVE_INFINITY): Promise<PollAnswer> {
+    // Aborted with the answer that is then given.
     const cut = new AbortController();
-    const onAbort = () => cut.abort();
+    const onAbort = () => cut.abort({ kind: 'transient', ...GIVEN_UP } satisfies FailedCall);
     signal?.addEventListener('abort', onAbort, { once: true });
-    if (signal?.aborted) cut.abort();
+    if (signal?.aborted) onAbort();
+    const onLate = () => cut.abort(transient('ETIMEDOUT', `no answer within ${Math.round(maxMs)} ms`));
+    const late = maxMs < this.#options.requestTimeoutMs ? setTimeout(onLate, maxMs) : undefined;
     try {
-      return await this.#getJob(job, cut, signal);
+      return await this.#getJob(job, cut);
     } finally {
+      clearTimeout(late);
       signal?.removeEventListener('abort', onAbort);
     }
   }
@@ -76,14 +81,14 @@ export class CfwClient {
     this.#stopWatching();
   }
 
-  async #getJob({ projectId, jobId }: CfwJobId, cut: AbortController, signal?: AbortSignal): Promise<PollAnswer> {
+  async #getJob({ projectId, jobId }: CfwJobId, cut: AbortController): Promise<PollAnswer> {
     const { endpoint, credential, http } = this.#options;
     // Both were checked long before; but "..", say, would make the request another one, with our credentials.
     if (!ID_PATTERN.test(projectId) || !ID_PATTERN.test(jobId)) {
       return { kind: 'invalid', code: 'INVALID_ID', httpStatus: null, message: 'the ids cannot be part of a URL' };
     }
     const leave = await this.#gate.enter(cut.signal);
-    if ('withheld' in leave) return leave.withheld === GIVEN_UP ? givenUp() : withheld(leave.withheld);
+    if ('withheld' in leave) return leave.withheld === GIVEN_UP ? cut.signal.reason : withheld(leave.withheld);
     const { pass } = leave;
 
     const url = new URL(`${endpoint}/v3/${projectId}/jobs/${jobId}`);
@@ -95,35 +100,26 @@ export class CfwClient {
       const failure = this.#scrubbed(trouble);
       if (cut.signal.aborted) {
         pass.unknown(failure);
-        return givenUp();
+        return cut.signal.reason;
       }
       if (trouble.refused) pass.refused(failure, PASSWORD_PAUSES_MS);
       else pass.unknown(failure);
       return withheld(failure);
     }
 
-    const answer = await this.#call(http, url, auth, cut, signal);
+    const answer = await this.#call(http, url, auth, cut);
     return this.#judge(answer, auth, pass);
   }
 
-  async #call(
-    http: Got,
-    url: URL,
-    auth: AuthHeaders,
-    cut: AbortController,
-    signal: AbortSignal | undefined,
-  ): Promise<PollAnswer> {
+  async #call(http: Got, url: URL, auth: AuthHeaders, cut: AbortController): Promise<PollAnswer> {
     try {
       const call = http.get<string>(url, { headers: auth, signal: cut.signal });
       call.on('downloadProgress', ({ transferred }) => {
-        if (transferred > MAX_BODY_BYTES) cut.abort();
+        if (transferred > MAX_BODY_BYTES) cut.abort(TOO_LARGE);
       });
       return toAnswer((await call) as Response<string>);
     } catch (error) {
-      if (signal?.aborted) return givenUp();
-      if (cut.signal.aborted)
-        return transient('RESPONSE_TOO_LARGE', `the answer has more than ${MAX_BODY_BYTES} bytes`);
-      return networkFailure(error);
+      return cut.signal.aborted ? cut.signal.reason : networkFailure(error);
     }
   }
 
@@ -231,7 +227,7 @@ function transient(code: string, message: string): FailedCall {
   return { kind: 'transient', code, httpStatus: null, message };
 }
 
-const givenUp = (): FailedCall => ({ kind: 'transient', ...GIVEN_UP });
+const TOO_LARGE = transient('RESPONSE_TOO_LARGE', `the answer has more than ${MAX_BODY_BYTES} bytes`);
 
 function withheld({ code, httpStatus, message }: Refusal): FailedCall {
   return { kind: 'withheld', code, httpStatus, message };

@@ -10,4 +10,5 @@ export {
   type LastError,
   NEW_HISTORY,
   type PollAnswer,
+  timedOut,
 } from './verdict.js';

@@ -6,8 +6,14 @@ import { decide, type History, type PollAnswer, remember, timedOut, type Verdict
 
 /** What the loop needs to know and to be able to do. */
 export interface PollLoopOptions {
-  /** One call to CFW; it never throws, a failed call is an answer too. */
-  readonly poll: () => Promise<PollAnswer>;
+  /**
+   * One call to CFW; it never throws, a failed call is an answer too.
+   *
+   * @param maxMs how long it may take at the most, in milliseconds: an answer after the deadline comes too late.
+   */
+  readonly poll: (maxMs: number) => Promise<PollAnswer>;
+  /** Asked before each further call; where it says no, the job is parked at once, to stand in line for its call. */
+  readonly admit: () => Promise<boolean>;
   /** Told each answer, with what was known before and what is known with it. */
   readonly observe?: (answer: PollAnswer, history: History, before: History) => void;
   readonly schedule: Schedule;
@@ -15,10 +21,10 @@ export interface PollLoopOptions {
   /** What earlier polls found out, by this process or others. */
   readonly history: History;
   /**
-   * Whether to wait this long (milliseconds) here, holding the job; else it is parked. Where it says yes, it is
-   * told the end of the wait by `release`.
+   * Whether to wait this long (milliseconds) here, holding the job; else it is parked, with the history. Where it says
+   * yes, it is told the end of the wait by `release`.
    */
-  readonly hold: (delayMs: number) => boolean;
+  readonly hold: (delayMs: number, history: History) => boolean;
   readonly release: () => void;
   /** Cuts every wait short: the job is then parked until its next step. A call under way is not cut. */
   readonly signal: AbortSignal;
@@ -41,7 +47,7 @@ const NOT_ENDED = new Error('the job has not ended');
  * schedule goes by the time since enqueueing. `shouldRetry` asks the schedule and does the waiting instead.
  */
 export async function pollUntilEnd(options: PollLoopOptions): Promise<PollLoopResult> {
-  const { poll, observe, schedule, deadline, hold, release, signal, now = Date.now } = options;
+  const { poll, admit, observe, schedule, deadline, hold, release, signal, now = Date.now } = options;
   let history = options.history;
   let waitMs: number | undefined;
   // Kept out here, since p-retry would throw an answer away that comes in after the signal was aborted.
@@ -59,7 +65,8 @@ export async function pollUntilEnd(options: PollLoopOptions): Promise<PollLoopRe
 
   const attempt = async () => {
     const polledAt = now();
-    const answer = await poll();
+    // Who was overdue from the start gets the time of a whole call.
+    const answer = await poll(polledAt < deadline.at ? deadline.at - polledAt : Number.POSITIVE_INFINITY);
     const before = history;
     history = remember(before, answer, polledAt);
     observe?.(answer, history, before);
@@ -78,7 +85,7 @@ export async function pollUntilEnd(options: PollLoopOptions): Promise<PollLoopRe
     const delayMs = next.at - now();
     if (delayMs > 0) {
       result = { kind: 'park', until: next.at, history };
-      if (signal.aborted || !hold(delayMs)) return false;
+      if (signal.aborted || !hold(delayMs, history)) return false;
       const waited = await sleep(delayMs, true, { signal })
         .catch(() => false)
         .finally(release);
@@ -88,7 +95,9 @@ export async function pollUntilEnd(options: PollLoopOptions): Promise<PollLoopRe
       result = timeOut();
       return false;
     }
-    return true;
+    if (await admit()) return true;
+    result = { kind: 'park', until: now(), history };
+    return false;
   };
 
   await pRetry(attempt, {

@@ -15,11 +15,14 @@ const progressSchema = z.object({
   deniedSince: epoch,
   rejectedSince: epoch,
   unknownStatusSince: epoch,
+  dueAt: z.number().optional(),
 });
 
 /** What BullMQ keeps as the progress of a job that is not worked on just now: its history, and when it was enqueued. */
 export interface Progress extends History {
   readonly enqueuedAt: number;
+  /** When its next step is due, in epoch milliseconds. */
+  readonly dueAt?: number | undefined;
 }
 
 /**

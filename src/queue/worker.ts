@@ -1,7 +1,9 @@
 import { setMaxListeners } from 'node:events';
-import { DelayedError, type Job, Worker } from 'bullmq';
+import { DelayedError, ErrorCode, type Job, Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
+import { watchKey } from '../events/index.js';
 import {
+  type Deadline,
   deadlineOf,
   type History,
   NEW_HISTORY,
@@ -9,9 +11,16 @@ import {
   type PollLoopResult,
   pollUntilEnd,
   type Schedule,
+  timedOut,
 } from '../polling/index.js';
-import { NOT_JSON, type PollJob, parseJobData, type UnfitJob } from './job.js';
+import { Fetcher } from './fetcher.js';
+import { type PollJob, parseJobData, type UnfitJob } from './job.js';
+import { CallLimiter } from './limiter.js';
 import { type Progress, parseProgress } from './progress.js';
+import { enqueueTime, type QueuedJob } from './queued.js';
+import { mendJob, reconcileFailed } from './reconciler.js';
+import { repeat } from './repeat.js';
+import { type Line, Timekeeper } from './timekeeper.js';
 
 /** How a job ended, as the worker tells it to whoever publishes. */
 export interface EndedJob {
@@ -26,6 +35,11 @@ export interface JobResult {
   readonly status: 'completed' | 'failed';
   /** Id of the event's stream entry. */
   readonly entryId: string;
+}
+
+/** What is kept of an entry of the queue that another one stands for. */
+interface Forwarded {
+  readonly forwardedTo: string;
 }
 
 /** What happens to jobs, for logs and counters. Every member is told after the fact and must not throw. */
@@ -49,6 +63,8 @@ export interface JobWorkerOptions {
   readonly queuePrefix: string;
   /** Jobs that are worked on at the same time. */
   readonly concurrency: number;
+  /** Calls a second, over all processes of the queue; 0 for no limit. */
+  readonly ratePerSecond: number;
   /** Project of jobs that name none. */
   readonly projectId: string | undefined;
   /** Timeout of jobs that name none, in milliseconds. */
@@ -56,12 +72,16 @@ export interface JobWorkerOptions {
   /** The longest that a poll takes, in milliseconds. */
   readonly callTimeoutMs: number;
   readonly schedule: Schedule;
-  /** Asks CFW about a job; does not throw. */
-  readonly poll: (job: PollJob, signal: AbortSignal) => Promise<PollAnswer>;
+  /** Asks CFW about a job within `maxMs` milliseconds; does not throw. */
+  readonly poll: (job: PollJob, signal: AbortSignal, maxMs: number) => Promise<PollAnswer>;
   /** Whether the job's end was published before; returns what to keep of it. */
   readonly findPublished: (job: PollJob) => Promise<JobResult | undefined>;
   readonly publish: (ended: EndedJob) => Promise<{ entryId: string; isNew: boolean }>;
-  readonly publishUnfit: (queueJobId: string, job: UnfitJob, enqueuedAt: number) => Promise<{ entryId: string }>;
+  readonly publishUnfit: (
+    queueJobId: string,
+    job: UnfitJob,
+    enqueuedAt: number,
+  ) => Promise<{ entryId: string; isNew: boolean }>;
   readonly observer: JobObserver;
 }
 
@@ -73,6 +93,10 @@ const LOCK_DURATION_MS = 10_000;
 const STALLED_INTERVAL_MS = 5_000;
 /** Longer waits are parked: a held job costs a slot, memory and the renewal of its lock. */
 const MAX_HOLD_MS = 15_000;
+/** So long after the limiter was seen empty, nothing is held: a held job would only have to stand in line after all. */
+const THROTTLED_MS = 1_000;
+/** How long all hold back after a 429 that does not say: the gateway's shortest window. */
+const HOLD_BACK_MS = 1_000;
 /** Ended jobs stay in BullMQ for this long and this many at most, for people who look at the queue. */
 const KEEP_ENDED = { age: 86_400, count: 10_000 };
 /** A job that could not be worked on for an unforeseen reason is taken up again after this. */
@@ -81,24 +105,21 @@ const TROUBLE_DELAY_MS = 5_000;
 const STOP_CALLS_MS = 5_000;
 /** After this the stop is given up: Redis is away, and held jobs come back by the check for stalled ones. */
 const STOP_MS = 8_000;
+/** Failed jobs are looked for this often. */
+const RECONCILE_MS = 10_000;
+/** Where jobs have been due for so long, may be fetched, and none is, something is stuck. */
+const STUCK_MS = 10_000;
 
-/** BullMQ's worker, which would choke on data that is no JSON: the job would stay active and come back for ever. */
-class TolerantWorker extends Worker {
-  protected override createJob(json: Parameters<Worker['createJob']>[0], jobId: string): Job {
-    try {
-      return super.createJob(json, jobId);
-    } catch {
-      const job = super.createJob({ ...json, data: 'null' }, jobId);
-      job.data = NOT_JSON;
-      return job;
-    }
-  }
-}
+/** Why a run is cut short: the lock is lost, so another worker may have the job. */
+const LOCK_LOST = new Error('the lock was lost');
 
 /** Takes jobs from the queue, polls them to their end, has the end published. */
 export class JobWorker {
   readonly #options: JobWorkerOptions;
-  readonly #worker: Worker;
+  readonly #queue: Queue;
+  readonly #limiter: CallLimiter;
+  readonly #timekeeper: Timekeeper;
+  #fetcher: Fetcher;
   /** Aborted when the worker stops: cuts waits. */
   readonly #stopping = new AbortController();
   /** Aborted when calls have had their time to end: cuts calls. */
@@ -106,27 +127,54 @@ export class JobWorker {
   /** The runs of this process by BullMQ job id. */
   readonly #runs = new Map<string, AbortController>();
   #held = 0;
+  /** Whether the last fetch found no job: nobody waits. */
+  #idle = true;
+  #throttledUntil = 0;
+  /** When a job was taken last, or nothing stood in the way of taking none. */
+  #unstuckAt = Date.now();
 
   /** Begins to take jobs at once, or as soon as Redis is there. */
   constructor(options: JobWorkerOptions) {
     this.#options = options;
+    const { redis, queueName, queuePrefix, observer } = options;
     setMaxListeners(0, this.#stopping.signal, this.#cutCalls.signal);
-    this.#worker = new TolerantWorker(options.queueName, (job, token) => this.#process(job, token ?? ''), {
-      connection: options.redis,
-      prefix: options.queuePrefix,
-      concurrency: options.concurrency,
-      lockDuration: LOCK_DURATION_MS,
-      stalledInterval: STALLED_INTERVAL_MS,
-      // Any finite limit wears out, since BullMQ never resets its count, and then ends the job without an event.
-      maxStalledCount: Number.POSITIVE_INFINITY,
-      removeOnComplete: KEEP_ENDED,
-      removeOnFail: KEEP_ENDED,
+    this.#queue = new Queue(queueName, { connection: redis, prefix: queuePrefix });
+    this.#queue.on('error', (error) => observer.trouble(error, undefined));
+    const key = (name: string) => this.#queue.toKey(name);
+    this.#limiter = new CallLimiter(redis, key, options.ratePerSecond);
+    this.#fetcher = this.#startFetcher();
+    this.#timekeeper = new Timekeeper({
+      redis,
+      key,
+      deadlineOf: (job) => this.#deadlineOf(job.data, job.enqueuedAt),
+      onDeadline: (job) => this.#timeOut(job),
+      onLook: (line) => this.#lookForStuck(line),
+      onError: (error) => observer.trouble(error, undefined),
     });
-    this.#worker.on('error', (error) => options.observer.trouble(error, undefined));
-    // Another worker may have the job by now: what is held here is dropped without a word.
-    this.#worker.on('lockRenewalFailed', (ids) => {
-      for (const id of ids) this.#runs.get(id)?.abort();
-    });
+    void repeat(
+      () => reconcileFailed(this.#queue, redis),
+      RECONCILE_MS,
+      this.#stopping.signal,
+      (error) => observer.trouble(error, undefined),
+    );
+  }
+
+  /** Jobs that are worked on here, and how many of them wait for their next poll. */
+  get load(): { readonly running: number; readonly held: number } {
+    return { running: this.#runs.size, held: this.#held };
+  }
+
+  /** How the line of jobs that are due stood some hundred milliseconds ago. */
+  get line(): Line {
+    return this.#timekeeper.line;
+  }
+
+  /**
+   * For how long jobs have been due that may be fetched, and are not, in milliseconds. 0 while calls are not allowed: in a
+   * hold-back, behind a limiter that is used up, or in a paused queue.
+   */
+  get stuckMs(): number {
+    return Math.min(Date.now() - this.#unstuckAt, this.line.overdueMs);
   }
 
   /**
@@ -137,8 +185,9 @@ export class JobWorker {
    */
   async stop(): Promise<boolean> {
     // The order matters: once closing, BullMQ fetches no more; the other way round each freed slot would fetch a job.
-    const closing = this.#worker.close().then(() => true);
+    const closing = this.#fetcher.close().then(() => true);
     this.#stopping.abort();
+    this.#timekeeper.stop();
     for (const run of this.#runs.values()) run.abort();
     const cut = setTimeout(() => this.#cutCalls.abort(), STOP_CALLS_MS);
     let giveUp: NodeJS.Timeout | undefined;
@@ -148,19 +197,86 @@ export class JobWorker {
     const stopped = await Promise.race([closing, bound]);
     clearTimeout(cut);
     clearTimeout(giveUp);
-    if (!stopped) await Promise.race([this.#worker.close(true), bound]).catch(() => {});
+    if (stopped) await Promise.race([this.#queue.close(), bound]).catch(() => {});
     return stopped;
+  }
+
+  #startFetcher(): Fetcher {
+    const { redis, queueName, queuePrefix, concurrency, observer } = this.#options;
+    const fetcher = new Fetcher(
+      queueName,
+      (job, token) => this.#process(job, token ?? ''),
+      {
+        connection: redis,
+        prefix: queuePrefix,
+        concurrency,
+        limiter: this.#limiter.window,
+        lockDuration: LOCK_DURATION_MS,
+        stalledInterval: STALLED_INTERVAL_MS,
+        // Any finite limit wears out, since BullMQ never resets its count, and then ends the job without an event.
+        maxStalledCount: Number.POSITIVE_INFINITY,
+        removeOnComplete: KEEP_ENDED,
+        removeOnFail: KEEP_ENDED,
+      },
+      () => this.#throttled(),
+    );
+    fetcher.on('error', (error) => {
+      // Told once for all jobs below.
+      if (!error.message.startsWith('could not renew lock')) observer.trouble(error, undefined);
+    });
+    fetcher.on('active', () => {
+      this.#idle = false;
+      this.#unstuckAt = Date.now();
+    });
+    fetcher.on('drained', () => {
+      this.#idle = true;
+    });
+    fetcher.on('lockRenewalFailed', (ids) => {
+      observer.trouble(new Error(`the locks of ${ids.length} jobs were lost; other workers may have them`), undefined);
+      for (const id of ids) this.#runs.get(id)?.abort(LOCK_LOST);
+    });
+    fetcher.on('stalled', (id) => {
+      mendJob(redis, this.#queue.toKey(id)).catch((error) => observer.trouble(error, id));
+    });
+    return fetcher;
+  }
+
+  /** Nothing is held for a while. */
+  #throttled(forMs = THROTTLED_MS): void {
+    this.#throttledUntil = Math.max(this.#throttledUntil, Date.now() + forMs);
+  }
+
+  /**
+   * BullMQ users have seen workers that looked connected and took no jobs. Where jobs are due and may be fetched, there is
+   * room, and none is taken for long, everything is begun anew.
+   */
+  #lookForStuck({ overdueMs, paused, limiter }: Line): void {
+    const now = Date.now();
+    const mayFetch = !paused && limiter < this.#limiter.window.max && this.#runs.size < this.#options.concurrency;
+    if (overdueMs === 0 || !mayFetch) this.#unstuckAt = now;
+    if (now - this.#unstuckAt < STUCK_MS || this.#stopping.signal.aborted) return;
+    this.#unstuckAt = now;
+    this.#options.observer.trouble(new Error('jobs are due and none is taken; the worker is started anew'), undefined);
+    this.restart();
+  }
+
+  /** Begins anew with BullMQ: held jobs are parked, and a new worker with new connections fetches. */
+  restart(): void {
+    const old = this.#fetcher;
+    this.#fetcher = this.#startFetcher();
+    for (const run of this.#runs.values()) run.abort();
+    old.close(true).catch(() => {});
   }
 
   /**
    * Whatever happens here, the job is either done after its event was published, or it stays in the queue: anything thrown
    * but DelayedError would make BullMQ end the job without an event.
    */
-  async #process(job: Job, token: string): Promise<JobResult> {
+  async #process(job: Job, token: string): Promise<JobResult | Forwarded> {
     const id = job.id as string;
     if (this.#stopping.signal.aborted) return await this.#park(job, token, Date.now());
     // BullMQ can hand us a job that we still hold, if this process was blocked for so long that it looked stalled.
-    this.#runs.get(id)?.abort();
+    this.#runs.get(id)?.abort(LOCK_LOST);
     const run = new AbortController();
     this.#runs.set(id, run);
     try {
@@ -174,52 +290,139 @@ export class JobWorker {
     }
   }
 
-  async #run(queued: Job, token: string, signal: AbortSignal): Promise<JobResult> {
-    const { observer, publish, publishUnfit, findPublished, schedule, poll } = this.#options;
+  async #run(queued: Job, token: string, signal: AbortSignal): Promise<JobResult | Forwarded> {
+    const { observer, publish, findPublished, schedule, poll } = this.#options;
     const progress = parseProgress(queued.progress);
-    const { enqueuedAt, ...history } = progress ?? { ...NEW_HISTORY, enqueuedAt: enqueueTime(queued) };
+    const enqueuedAt = progress?.enqueuedAt ?? enqueueTime(queued.timestamp);
+    const stored: History = progress ?? NEW_HISTORY;
     const job = parseJobData(queued.data, this.#options.projectId);
+    const deadline = this.#deadlineOf(queued.data, enqueuedAt);
 
-    if ('problems' in job) {
-      const { entryId } = await publishUnfit(queued.id as string, job, enqueuedAt);
-      observer.unfit(queued.id as string, job);
-      return { status: 'failed', entryId };
-    }
-    if (queued.attemptsStarted <= 1) {
-      const published = await findPublished(job);
-      if (published !== undefined) return published;
-      observer.accepted(job);
-    }
-
-    const result = await pollUntilEnd({
-      poll: () => poll(job, this.#cutCalls.signal),
-      observe: (answer, history, before) => observer.polled(job, answer, history, before),
-      schedule,
-      deadline: deadlineOf(enqueuedAt, job.timeoutMs ?? this.#options.timeoutMs, this.#options.callTimeoutMs),
-      history,
-      hold: (delayMs) => this.#hold(delayMs),
-      release: () => {
-        this.#held -= 1;
-      },
-      signal,
-    });
-    if (result.kind === 'park') return await this.#park(queued, token, result.until, { enqueuedAt, ...result.history });
-
-    const ended = { job, enqueuedAt, verdict: result.verdict, history: result.history };
+    // Being fetched has taken a token, for one call.
+    let tokenIsUsed = false;
     try {
-      const { entryId, isNew } = await publish(ended);
-      observer.ended(ended, entryId, isNew);
-      return { status: result.verdict.kind, entryId };
-    } catch (error) {
-      // The next poll will find the same end; only the count of polls has to be kept.
-      observer.trouble(error, queued.id);
-      return await this.#park(queued, token, Date.now() + TROUBLE_DELAY_MS, { enqueuedAt, ...result.history });
+      if ('problems' in job) return await this.#endUnfit(queued.id as string, job, enqueuedAt);
+      // While it stood in line, its deadline may have been dealt with.
+      if (queued.attemptsStarted <= 1 || Date.now() >= deadline.at) {
+        const published = await findPublished(job);
+        if (published !== undefined) return published;
+      }
+      if (progress === undefined && queued.id !== watchKey(job)) return await this.#forward(queued, job);
+      if (queued.attemptsStarted <= 1) observer.accepted(job);
+
+      const result = await pollUntilEnd({
+        poll: async (maxMs) => {
+          const answer = await poll(job, this.#cutCalls.signal, maxMs);
+          tokenIsUsed = true;
+          this.#heed(answer);
+          return answer;
+        },
+        admit: () => this.#admit(),
+        observe: (answer, history, before) => observer.polled(job, answer, history, before),
+        schedule,
+        deadline,
+        history: stored,
+        hold: (delayMs, history) => this.#hold(delayMs, history, stored),
+        release: () => {
+          this.#held -= 1;
+        },
+        signal,
+      });
+      if (result.kind === 'park') {
+        // Another worker may have the job by now: what was held here is dropped without a word.
+        if (signal.reason === LOCK_LOST) throw new DelayedError();
+        return await this.#park(queued, token, result.until, { enqueuedAt, dueAt: result.until, ...result.history });
+      }
+
+      const ended = { job, enqueuedAt, verdict: result.verdict, history: result.history };
+      try {
+        const { entryId, isNew } = await publish(ended);
+        observer.ended(ended, entryId, isNew);
+        return { status: result.verdict.kind, entryId };
+      } catch (error) {
+        // The next poll will find the same end; only the count of polls has to be kept.
+        observer.trouble(error, queued.id);
+        const dueAt = Date.now() + TROUBLE_DELAY_MS;
+        return await this.#park(queued, token, dueAt, { enqueuedAt, dueAt, ...result.history });
+      }
+    } finally {
+      if (!tokenIsUsed) this.#giveBack();
     }
   }
 
-  /** Half of the slots stay free, so that jobs that are due never wait for those that only wait. */
-  #hold(delayMs: number): boolean {
-    if (delayMs > MAX_HOLD_MS || this.#held + 1 > this.#options.concurrency / 2) return false;
+  #deadlineOf(data: unknown, enqueuedAt: number): Deadline {
+    const job = parseJobData(data, this.#options.projectId);
+    const timeoutMs = ('problems' in job ? null : job.timeoutMs) ?? this.#options.timeoutMs;
+    return deadlineOf(enqueuedAt, timeoutMs, this.#options.callTimeoutMs);
+  }
+
+  /** Ends a job at its deadline that stands in line. It stays there; whoever fetches it finds that it was published. */
+  async #timeOut({ queueJobId, data, enqueuedAt, progress }: QueuedJob): Promise<void> {
+    const job = parseJobData(data, this.#options.projectId);
+    if ('problems' in job) {
+      await this.#endUnfit(queueJobId, job, enqueuedAt);
+      return;
+    }
+    const { at } = this.#deadlineOf(data, enqueuedAt);
+    const history: History = progress ?? NEW_HISTORY;
+    const ended = { job, enqueuedAt, verdict: timedOut(history, at - enqueuedAt), history };
+    const { entryId, isNew } = await this.#options.publish(ended);
+    // Each process does the same; one of them tells.
+    if (isNew) this.#options.observer.ended(ended, entryId, isNew);
+  }
+
+  async #endUnfit(queueJobId: string, job: UnfitJob, enqueuedAt: number): Promise<JobResult> {
+    const { entryId, isNew } = await this.#options.publishUnfit(queueJobId, job, enqueuedAt);
+    if (isNew) this.#options.observer.unfit(queueJobId, job);
+    return { status: 'failed', entryId };
+  }
+
+  /**
+   * An entry of the queue with an id of its producer's own stands for a job that may stand in the queue already, under that
+   * id or others. They all become the one entry that is named after the job, so that it is polled once.
+   */
+  async #forward(queued: Job, job: PollJob): Promise<Forwarded> {
+    const forwardedTo = watchKey(job);
+    const { priority } = queued;
+    await this.#queue.add(queued.name, queued.data, {
+      jobId: forwardedTo,
+      timestamp: enqueueTime(queued.timestamp),
+      ...(priority > 0 ? { priority } : {}),
+    });
+    return { forwardedTo };
+  }
+
+  /** Draws conclusions from an answer that concern all jobs. */
+  #heed(answer: PollAnswer): void {
+    if (answer.kind === 'job') return;
+    if (answer.kind === 'withheld') this.#giveBack();
+    const { httpStatus, retryAfterMs } = answer;
+    if (httpStatus === 429 || (httpStatus === 503 && retryAfterMs !== undefined)) {
+      const milliseconds = retryAfterMs || HOLD_BACK_MS;
+      this.#throttled(milliseconds);
+      this.#limiter.holdBack(milliseconds).catch((error) => this.#options.observer.trouble(error, undefined));
+    }
+  }
+
+  /** Should that fail, one call less is made. */
+  #giveBack(): void {
+    this.#limiter.giveBack().catch(() => {});
+  }
+
+  /** Whether a held job may make a further call now. */
+  async #admit(): Promise<boolean> {
+    const admitted = await this.#limiter.take();
+    if (!admitted) this.#throttled();
+    return admitted;
+  }
+
+  /**
+   * Whether there is room to hold a job until its next poll: half of the slots stay free, nobody waits, and the limiter has
+   * tokens to spare. So a job that is due never waits for those that only wait.
+   */
+  #hold(delayMs: number, history: History, stored: History): boolean {
+    const isRoom = this.#held + 1 <= this.#options.concurrency / 2 && this.#idle && Date.now() >= this.#throttledUntil;
+    if (delayMs > MAX_HOLD_MS || !isRoom || begunPatience(history, stored)) return false;
     this.#held += 1;
     return true;
   }
@@ -230,20 +433,37 @@ export class JobWorker {
     const delayMs = Math.max(0, Math.round(until - now));
     const fieldsToUpdate = progress === undefined ? {} : { progress: JSON.stringify(progress) };
     try {
-      await this.#worker.backend.moveToDelayed(job.id as string, now, delayMs, token, {
+      await this.#fetcher.backend.moveToDelayed(job.id as string, now, delayMs, token, {
         skipAttempt: true,
         fieldsToUpdate,
       });
     } catch (error) {
-      // Redis is away or the lock was lost: the check for stalled jobs brings the job back.
-      this.#options.observer.trouble(error, job.id);
+      if ((error as { code?: unknown }).code === ErrorCode.JobNotExist) await this.#restore(job, delayMs, progress);
+      // Else Redis is away or the lock was lost: the check for stalled jobs brings the job back.
+      else this.#options.observer.trouble(error, job.id);
     }
     throw new DelayedError();
   }
+
+  /** Somebody has removed the job while we were on it. It was accepted, so it is put back, unless it has ended. */
+  async #restore({ id, name, data, timestamp }: Job, delay: number, progress?: Progress): Promise<void> {
+    try {
+      const job = parseJobData(data, this.#options.projectId);
+      if (!('problems' in job) && (await this.#options.findPublished(job)) !== undefined) return;
+      const restored = await this.#queue.add(name, data, { jobId: id as string, timestamp, delay });
+      if (progress !== undefined) await restored.updateProgress(progress);
+    } catch (error) {
+      this.#options.observer.trouble(error, id);
+    }
+  }
 }
 
-/** When the job was enqueued; a time in the future or none at all counts as now. */
-function enqueueTime(job: Job): number {
-  const now = Date.now();
-  return job.timestamp > 0 && job.timestamp <= now ? job.timestamp : now;
+/**
+ * Whether the polls of this run began a patience, which must count from there even if this process is killed: then the job
+ * is parked, which writes it down, rather than held.
+ */
+function begunPatience(history: History, stored: History): boolean {
+  return (['notFoundSince', 'deniedSince', 'rejectedSince'] as const).some(
+    (since) => history[since] !== null && history[since] !== stored[since],
+  );
 }

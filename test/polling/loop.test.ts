@@ -38,6 +38,7 @@ class Run {
         this.calls += 1;
         return left.length > 1 ? (left.shift() as PollAnswer) : (left[0] as PollAnswer);
       },
+      admit: async () => true,
       schedule: () => 1_000,
       deadline: deadlineOf(T0, 30 * MINUTE, 10_000),
       history: NEW_HISTORY,
@@ -60,8 +61,8 @@ class Run {
     const { hold, ...others } = { ...this.#options, ...options };
     return pollUntilEnd({
       ...others,
-      hold: (delayMs) => {
-        const answer = hold(delayMs);
+      hold: (delayMs, history) => {
+        const answer = hold(delayMs, history);
         if (answer) this.held.push(delayMs);
         return answer;
       },

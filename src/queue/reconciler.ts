@@ -1,0 +1,44 @@
+import type { Queue } from 'bullmq';
+import type { Redis } from 'ioredis';
+
+/** What JSON.parse takes of it, BullMQ takes. */
+const isJson = (text: string | null | undefined) => {
+  try {
+    return text == null || text === '' || JSON.parse(text) !== undefined;
+  } catch {
+    return false;
+  }
+};
+
+/**
+ * Mends what BullMQ itself keeps of a job and can no longer read, since a producer or a person wrote something else there.
+ * BullMQ throws after it has made such a job active, so it would come back for ever. Its data is not touched: whatever it
+ * is, it can be read, and told about.
+ *
+ * @param jobKey the Redis key of the job.
+ */
+export async function mendJob(redis: Redis, jobKey: string): Promise<void> {
+  const [opts, progress, parent] = await redis.hmget(jobKey, 'opts', 'progress', 'parent');
+  if (!isJson(opts)) await redis.hset(jobKey, 'opts', '{}');
+  if (!isJson(progress)) await redis.hset(jobKey, 'progress', '0');
+  if (!isJson(parent)) await redis.hdel(jobKey, 'parent', 'parentKey');
+}
+
+/**
+ * Puts jobs that BullMQ calls failed back into the queue. Ours never fail there, however they ended at CFW; one that did
+ * was failed by a flow, by another version or by a person, and may have no event. Whoever takes it finds out: a job that
+ * was published before is not published again.
+ */
+export async function reconcileFailed(queue: Queue, redis: Redis): Promise<void> {
+  const { failed } = queue.keys;
+  // Each one leaves the set, so the next ones are in front; one that cannot leave must not keep us here.
+  for (const id of await redis.zrange(failed as string, '0', '999')) {
+    await mendJob(redis, queue.toKey(id));
+    // BullMQ fails a job that has this without asking anybody.
+    await redis.hdel(queue.toKey(id), 'defa');
+    const job = await queue.getJob(id);
+    // Another process may have put it back at the same time.
+    await job?.retry('failed').catch(() => {});
+    if (job === undefined) await redis.zrem(failed as string, id);
+  }
+}
