@@ -50,7 +50,10 @@ const jsonObject = (text: string) => {
   throw new InvalidArgumentError('A JSON object is allowed, such as {"orderId":"42"}.');
 };
 
-function createProgram(stop: AbortSignal, setExitCode: (code: number) => void): Command {
+/**
+ * @param untilStopped asked for by commands that end in order when told to; on the others a signal acts as on any program.
+ */
+function createProgram(untilStopped: () => AbortSignal, setExitCode: (code: number) => void): Command {
   const terminal = standardOutput();
   const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
   const program = new Command('cfw-job-poller')
@@ -68,7 +71,7 @@ function createProgram(stop: AbortSignal, setExitCode: (code: number) => void): 
     .command('start')
     .description('run the sidecar: worker and HTTP')
     .action(async () => {
-      if (!(await start(loadConfig(process.env), stop))) setExitCode(FAILED);
+      if (!(await start(loadConfig(process.env), untilStopped()))) setExitCode(FAILED);
     });
 
   program
@@ -94,7 +97,8 @@ function createProgram(stop: AbortSignal, setExitCode: (code: number) => void): 
     .option('--json', 'one JSON object a line', false)
     .option('--until-idle <duration>', 'end when no event has come for so long', duration)
     .action(async ({ fromStart, json, untilIdle }) => {
-      await watch(loadBaseConfig(process.env), { fromStart, json, untilIdleMs: untilIdle }, terminal, stop);
+      const config = loadBaseConfig(process.env);
+      await watch(config, { fromStart, json, untilIdleMs: untilIdle }, terminal, untilStopped());
     });
 
   program
@@ -120,14 +124,14 @@ function createProgram(stop: AbortSignal, setExitCode: (code: number) => void): 
     .option('--sigma <number>', 'spread of the durations, which are log-normal', number(0, 5), 0.35)
     .option('--failures <share>', 'share of jobs that fail, 0 to 1', number(0, 1), 0.1)
     .action(async ({ port, token, median, sigma, failures }) => {
-      await simulator({ port, token, medianMs: median, sigma, failureShare: failures }, terminal, stop);
+      await simulator({ port, token, medianMs: median, sigma, failureShare: failures }, terminal, untilStopped());
     });
 
   program
     .command('demo')
     .description('all of it at work, on a private Redis and the simulator; ends by itself')
     .action(async () => {
-      if (!(await demo(terminal, stop))) setExitCode(FAILED);
+      if (!(await demo(terminal, untilStopped()))) setExitCode(FAILED);
     });
 
   return program;
@@ -140,12 +144,23 @@ async function main(): Promise<void> {
     if (stop.signal.aborted) process.exit(FAILED);
     stop.abort();
   };
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
+  const untilStopped = () => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
+    return stop.signal;
+  };
 
   let exitCode = 0;
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    // EPIPE: whoever read this (`watch | head`) has seen enough, which is no failure.
+    if (error.code !== 'EPIPE') {
+      process.stderr.write(`cfw-job-poller: standard output: ${error.message}\n`);
+      exitCode = FAILED;
+    }
+    stop.abort();
+  });
   try {
     if (existsSync('.env')) process.loadEnvFile('.env');
-    await createProgram(stop.signal, (code) => {
+    await createProgram(untilStopped, (code) => {
       exitCode = code;
     }).parseAsync();
   } catch (error) {

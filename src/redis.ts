@@ -20,6 +20,9 @@ export function serviceRedis({ url }: RedisConfig): Redis {
   });
 }
 
+/** How long a command waits for Redis to answer for the first time, in milliseconds. */
+const FIRST_ANSWER_MS = 5_000;
+
 /** Redis cannot be reached. */
 export class RedisUnreachableError extends Error {
   override readonly name = 'RedisUnreachableError';
@@ -36,6 +39,11 @@ export async function commandRedis({ url }: RedisConfig): Promise<Redis> {
   redis.on('error', (error: Error) => {
     cause = error;
   });
+  // The bound of connecting does not cover a Redis that takes the connection and is silent.
+  const late = setTimeout(() => {
+    cause = new Error(`no answer within ${FIRST_ANSWER_MS / 1_000} s`);
+    redis.disconnect();
+  }, FIRST_ANSWER_MS);
   try {
     await redis.connect();
     await redis.ping();
@@ -44,6 +52,8 @@ export async function commandRedis({ url }: RedisConfig): Promise<Redis> {
     redis.disconnect();
     const reason = cause ?? (error as Error);
     throw new RedisUnreachableError(`Redis at ${host}:${port} cannot be used: ${reason.message || reason.name}`);
+  } finally {
+    clearTimeout(late);
   }
   // From now on, a connection that breaks is made again.
   redis.options.retryStrategy = (times) => Math.min(100 * times, 2_000);

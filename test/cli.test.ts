@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { run } from './support/command.js';
 import { eventually } from './support/eventually.js';
@@ -61,6 +62,24 @@ describe('the command', () => {
   it('says in one line that Redis cannot be reached', async () => {
     const { code, stderr } = await run(['enqueue', 'x'], { ...base(), REDIS_URL: 'redis://127.0.0.1:1' });
     expect(stderr).toBe('cfw-job-poller: Redis at 127.0.0.1:1 cannot be used: connect ECONNREFUSED 127.0.0.1:1\n');
+    expect(code).toBe(1);
+  });
+
+  it('does not wait for ever for a Redis that takes connections and is silent, and Ctrl-C ends it at once', async () => {
+    const sockets: Socket[] = [];
+    const silent = createServer((socket) => sockets.push(socket.on('error', () => {})));
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    start.onEnd(() => {
+      for (const socket of sockets) socket.destroy();
+      silent.close();
+    });
+    const redis = `127.0.0.1:${(silent.address() as AddressInfo).port}`;
+    const env = { ...base(), REDIS_URL: `redis://${redis}` };
+    const stopped = start.command(['enqueue', 'x'], env);
+    await eventually(() => sockets.length > 0);
+    expect(await stopped.kill('SIGINT')).toEqual({ code: null, signal: 'SIGINT' });
+    const { code, stderr } = await run(['status', 'x'], env);
+    expect(stderr).toBe(`cfw-job-poller: Redis at ${redis} cannot be used: no answer within 5 s\n`);
     expect(code).toBe(1);
   });
 

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -51,6 +52,12 @@ export async function startPrivateRedis({ args = [], again }: PrivateRedisOption
       { stdio: 'ignore', detached: true },
     );
     const url = `redis://:${password}@127.0.0.1:${port}`;
+    // However this process ends, be it by a mistake or a second Ctrl-C: nothing stays.
+    const onExit = () => {
+      child.kill('SIGKILL');
+      rmSync(folder, { recursive: true, force: true });
+    };
+    process.once('exit', onExit);
     try {
       await ready(child, url);
       return {
@@ -60,11 +67,13 @@ export async function startPrivateRedis({ args = [], again }: PrivateRedisOption
         password,
         process: child,
         stop: async () => {
+          process.off('exit', onExit);
           await ended(child);
           await rm(folder, { recursive: true, force: true });
         },
       };
     } catch (error) {
+      process.off('exit', onExit);
       await ended(child);
       // Somebody else may have taken the port in the meantime.
       if (error instanceof NoRedisServerError || tries === 3) {

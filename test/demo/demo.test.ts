@@ -1,6 +1,7 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 import { Command, run } from '../support/command.js';
 import { eventually } from '../support/eventually.js';
@@ -15,17 +16,33 @@ describe('the demo', () => {
     expect(code).toBe(0);
   }, 60_000);
 
-  it('is gone without a trace after Ctrl-C, and does not claim success', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'cfw-job-poller-test-'));
-    const demo = new Command(['demo'], { TMPDIR: folder });
-    await eventually(() => /\d{4}-\d\d-\d\dT/.test(demo.stdout), { what: 'an event' });
-    const port = /redis 127\.0\.0\.1:(\d+)/.exec(demo.stdout)?.[1];
-    expect(port).toBeDefined();
-    const { code } = await demo.kill('SIGINT');
-    expect(code).toBe(1);
-    expect(demo.stdout).toContain('interrupted');
-    await expect(fetch(`http://127.0.0.1:${port}`)).rejects.toMatchObject({ cause: { code: 'ECONNREFUSED' } });
-    expect(await readdir(folder)).toEqual([]);
-    await rm(folder, { recursive: true });
-  }, 60_000);
+  it.each<readonly [string, (demo: Command) => unknown]>([
+    ['after Ctrl-C', (demo) => demo.process.kill('SIGINT')],
+    [
+      'after Ctrl-C twice',
+      async (demo) => {
+        demo.process.kill('SIGINT');
+        await sleep(10);
+        demo.process.kill('SIGINT');
+      },
+    ],
+    ['when who reads it has left', (demo) => demo.process.stdout?.destroy()],
+  ])(
+    'is gone without a trace %s, and does not claim success',
+    async (_when, end) => {
+      const folder = await mkdtemp(join(tmpdir(), 'cfw-job-poller-test-'));
+      const demo = new Command(['demo'], { TMPDIR: folder });
+      await eventually(() => /\d{4}-\d\d-\d\dT/.test(demo.stdout), { what: 'an event' });
+      const port = /redis 127\.0\.0\.1:(\d+)/.exec(demo.stdout)?.[1];
+      expect(port).toBeDefined();
+      await end(demo);
+      expect(await demo.exited).toEqual({ code: 1, signal: null });
+      expect(demo.stdout).not.toContain('each job ended');
+      expect(demo.stderr).toBe('');
+      await expect(fetch(`http://127.0.0.1:${port}`)).rejects.toMatchObject({ cause: { code: 'ECONNREFUSED' } });
+      expect(await readdir(folder)).toEqual([]);
+      await rm(folder, { recursive: true });
+    },
+    60_000,
+  );
 });
