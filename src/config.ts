@@ -116,8 +116,9 @@ export const environmentSchema = z.object({
   OS_PASSWORD: z.string().optional(),
   OS_USER_DOMAIN_NAME: z.string().optional(),
   CFW_AUTH_TOKEN: headerText.optional(),
-  REDIS_URL: url('redis://[user:password@]host[:port][/db] or rediss:// for TLS', ({ protocol }) =>
-    /^rediss?:$/.test(protocol),
+  REDIS_URL: url(
+    'redis://[user:password@]host[:port][/db] or rediss:// for TLS',
+    ({ protocol, pathname }) => /^rediss?:$/.test(protocol) && /^(\/\d*)?$/.test(pathname),
   ).default('redis://127.0.0.1:6379'),
   QUEUE_NAME: z
     .string()

@@ -163,6 +163,7 @@ describe('problems', () => {
     ['CFW_AUTH_TOKEN', 'a very secret value'],
     ['REDIS_URL', 'http://:very-secret@127.0.0.1'],
     ['REDIS_URL', 'very-secret'],
+    ['REDIS_URL', 'redis://very-secret/first'],
     ['HTTP_TOKEN', 'very-secret'],
     ['HTTP_TOKEN', 'very-secret but with spaces'],
   ])('name %s and what is allowed, never its value', (name, given) => {

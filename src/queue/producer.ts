@@ -114,7 +114,8 @@ export class CfwJobProducer {
       const { enqueuedAt = null, polls = null, cfwStatus = null, lastError = null } = event?.data ?? {};
       return { ...ids, state: status, enqueuedAt, polls, cfwStatus, lastError, event };
     }
-    if (queued === undefined) return undefined;
+    // Ended without an event of its own: its data did not fit, or the event is forgotten.
+    if (queued === undefined || queued.finishedOn !== undefined) return undefined;
     const {
       enqueuedAt = queued.timestamp,
       polls = 0,
@@ -123,7 +124,8 @@ export class CfwJobProducer {
     } = parseProgress(queued.progress) ?? {};
     return {
       ...ids,
-      state: polls > 0 ? 'polling' : 'queued',
+      // A job that is held has told nobody of its polls yet.
+      state: queued.processedOn === undefined ? 'queued' : 'polling',
       enqueuedAt: new Date(enqueuedAt).toISOString(),
       polls,
       cfwStatus,

@@ -69,4 +69,17 @@ describe('the producer', () => {
     expect(failed.event?.data).toMatchObject({ reason: 'JOB_FAILED', errorCounts: { 'APIGW.0605': 1 } });
     expect(failed.polls).toBe(simulator.jobs()[0]?.callTimes.length);
   });
+
+  it('tells that a job is polled also while it is held, and nothing of an entry whose data did not fit', async () => {
+    const simulator = await start.simulator();
+    const { jobId } = simulator.addJob({ projectId: PROJECT, durationMs: 3_600_000 });
+    await start.sidecar(environment(server.redis, simulator));
+    await producer.enqueue({ jobId });
+    await eventually(async () => (await producer.status({ projectId: PROJECT, jobId }))?.state === 'polling');
+
+    const unfit = { jobId: `${PROJECT}.unfit` };
+    await start.rawQueue(server.redis).add('x', { projectId: PROJECT, jobId: 'unfit', timeoutMs: -1 }, unfit);
+    await eventually(async () => (await server.redis.events()).length === 1);
+    await eventually(async () => (await producer.status({ projectId: PROJECT, jobId: 'unfit' })) === undefined);
+  });
 });
