@@ -65,6 +65,8 @@ function installRedisServer() {
  * the machine without: policy-rc.d (see invoke-rc.d(8)) forbids the start, and the service is disabled after.
  */
 function withoutStartingServices(sudo, install) {
+  // Ctrl-C ends apt-get; we still have to take the policy away again.
+  process.once('SIGINT', () => process.exit(130));
   const policy = '/usr/sbin/policy-rc.d';
   const ours = !existsSync(policy);
   if (ours) {

@@ -40,8 +40,10 @@ export const ERROR_TABLE: readonly Row[] = [
   },
   { httpStatus: [413, 414, 431, 494], kind: 'invalid' },
   { httpStatus: [401], kind: 'unauthorized' },
-  // The project is unavailable, the quota is used up, the account is frozen: trouble with the account, not with the job.
-  { httpStatus: [403, 405], codes: ['APIGW.0310', ...ACCOUNT_CODES], kind: 'unauthorized' },
+  // The quota is used up, the account is frozen: trouble with the account, not with the job.
+  { httpStatus: [403, 405], codes: ACCOUNT_CODES, kind: 'unauthorized' },
+  // The project is unavailable. That is no fault of the job either, but other projects go on, so each call tells of it.
+  { httpStatus: [403, 405], codes: ['APIGW.0310'], kind: 'transient' },
   { httpStatus: [403], kind: 'denied' },
   { httpStatus: [404], kind: 'not-found' },
   { httpStatus: [429], kind: 'throttled' },

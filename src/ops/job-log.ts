@@ -20,6 +20,9 @@ const FAILED_CALL_LEVELS: Readonly<Record<FailureKind, 'debug' | 'info' | 'warn'
 /** What may pass by itself is worth a warning when it has lasted for so long. */
 const LASTING_MS = 60_000;
 
+/** Trouble with the queue that says the same again is told this often: each try to connect ends in it. */
+const SAME_TROUBLE_MS = 60_000;
+
 /** One line for a job's acceptance, its end and each failed call, and one for what lasts and should not. */
 export function jobLog(logger: Logger): JobObserver {
   const ids = ({ projectId, jobId, watchId }: PollJob) => ({
@@ -27,6 +30,7 @@ export function jobLog(logger: Logger): JobObserver {
     jobId,
     ...(watchId === null ? {} : { watchId }),
   });
+  let lastTrouble = { message: '', at: Number.NEGATIVE_INFINITY };
   return {
     accepted(job) {
       logger.info(ids(job), 'job accepted');
@@ -57,8 +61,15 @@ export function jobLog(logger: Logger): JobObserver {
       logger.warn({ queueJobId, projectId, jobId, reason: 'INVALID_REQUEST', problems }, 'job does not fit');
     },
     trouble(err, queueJobId) {
-      const fields = queueJobId === undefined ? {} : { queueJobId };
-      logger.warn({ err, ...fields }, 'queue trouble; the job stays in the queue');
+      if (queueJobId !== undefined) {
+        logger.warn({ err, queueJobId }, 'queue trouble; the job stays in the queue');
+        return;
+      }
+      const message = err instanceof Error ? err.message : String(err);
+      const now = performance.now();
+      if (message === lastTrouble.message && now - lastTrouble.at < SAME_TROUBLE_MS) return;
+      lastTrouble = { message, at: now };
+      logger.warn({ err }, 'queue trouble');
     },
   };
 }

@@ -542,7 +542,7 @@ describe('a refused credential', () => {
     [403, 'APIGW.0501', 'unauthorized', 'refused'],
     [405, 'APIG.0502', 'unauthorized', 'refused'],
     // One project only.
-    [403, 'APIGW.0310', 'unauthorized', 'unproven'],
+    [403, 'APIGW.0310', 'transient', 'unproven'],
     [403, 'APIGW.0302', 'denied', 'accepted'],
     [404, 'CFW.00200005', 'not-found', 'accepted'],
     [400, 'CFW.00200001', 'rejected', 'accepted'],
@@ -560,7 +560,7 @@ describe('a refused credential', () => {
 
   it.each<readonly [number, string]>([
     [401, 'APIGW.0301'],
-    [403, 'APIGW.0310'],
+    [403, 'APIGW.0501'],
   ])('is no reason to be asked again at once where there is nothing new to try: %d %s', async (status, error_code) => {
     const failure = await failureFrom(status, { error_code, error_msg: 'no' }, { 'retry-after': '0' });
     expect(failure.kind).toBe('unauthorized');

@@ -21,7 +21,8 @@ const DOCUMENTED: readonly Case[] = [
   ...cases([400, 413, 414, 494], gateway('0201', '0602', '0607', '0104', '0105', '0106'), 'invalid'),
   ...cases([401], gateway('0301', '0303', '0305', '0311', '0307'), 'unauthorized'),
   ...cases([403], gateway('0302', '0304', '0306', '0401', '0402', '0404', '0801', '0802'), 'denied'),
-  ...cases([403, 405], gateway('0310', '0501', '0502'), 'unauthorized'),
+  ...cases([403, 405], gateway('0501', '0502'), 'unauthorized'),
+  ...cases([403, 405], gateway('0310'), 'transient'),
   ...cases([404], [...gateway('0101', '0103'), 'CFW.00200005', 'CFW.00100001'], 'not-found'),
   ...cases([429], gateway('0308'), 'throttled'),
   ...cases(
