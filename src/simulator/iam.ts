@@ -44,9 +44,9 @@ export class SimulatedIam {
   }
 
   /** @returns a new token and its body, or why there is none. */
-  issue(body: unknown): { token: string; body: object; projectId: string } | 'wrong-user' | 'no-role' {
+  issue(body: unknown): { token: string; body: object; projectId: string } | 'malformed' | 'wrong-user' | 'no-role' {
     const { success, data } = tokenRequest.safeParse(body);
-    if (!success) return 'wrong-user';
+    if (!success) return 'malformed';
     const { user } = data.auth.identity.password;
     const projectId = data.auth.scope.project.id;
     if (user.name !== this.user || user.domain.name !== this.domain || user.password !== this.password)
@@ -96,6 +96,11 @@ export class SimulatedIam {
       if (typeof issued === 'object') {
         return reply.code(201).header('X-Subject-Token', issued.token).send(issued.body);
       }
+      if (issued === 'malformed') {
+        asked.status = 400;
+        const message = 'Expecting a user with password and domain, and a project as scope.';
+        return reply.code(400).send({ error: { code: 400, title: 'Bad Request', message } });
+      }
       asked.status = 401;
       if (issued === 'no-role') {
         // Keystone does not tell whether it is the user, the password or the project.
@@ -127,7 +132,10 @@ const tokenRequest = z.object({
       methods: z.tuple([z.literal('password')]),
       password: z.object({ user: z.object({ name: z.string(), password: z.string(), domain: name }) }),
     }),
-    scope: z.object({ project: z.object({ id: z.string() }) }),
+    // Clients may name a project by its id or its name; here both are the same.
+    scope: z.object({
+      project: z.union([z.object({ id: z.string() }), name.transform((project) => ({ id: project.name }))]),
+    }),
   }),
 });
 

@@ -287,6 +287,30 @@ describe('the API', () => {
   });
 });
 
+describe('IAM', () => {
+  const askFor = async (project: object | undefined, password = simulator.iam.password) => {
+    const user = { name: simulator.iam.user, password, domain: { name: simulator.iam.domain } };
+    const scope = project === undefined ? {} : { scope: { project } };
+    const body = { auth: { identity: { methods: ['password'], password: { user } }, ...scope } };
+    return await call('/v3/auth/tokens', { method: 'POST', body: JSON.stringify(body) });
+  };
+
+  it.each([{ id: 'p' }, { name: 'p', domain: { name: 'any' } }])(
+    'gives a token for the project %j',
+    async (project) => {
+      const { statusCode, headers, body } = await askFor(project);
+      expect([statusCode, JSON.parse(body).token.project.id]).toEqual([201, 'p']);
+      expect(simulator.iam.check(String(headers['x-subject-token']), 'p')).toBe('good');
+      expect(simulator.iam.check(String(headers['x-subject-token']), 'q')).toBe('other-project');
+    },
+  );
+
+  it('refuses a wrong password, and a request that names no project', async () => {
+    expect(errorOf(await askFor({ id: 'p' }, 'wrong'))).toEqual([401, 'IAM.0062', expect.any(String)]);
+    expect((await askFor(undefined)).statusCode).toBe(400);
+  });
+});
+
 describe('the control surface', () => {
   const script = (body: unknown) =>
     call('/simulator/jobs', { method: 'POST', body: typeof body === 'string' ? body : JSON.stringify(body) });
