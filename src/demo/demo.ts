@@ -119,9 +119,9 @@ async function collectEvents(
   }
 }
 
-/** The table can be redrawn where it fits on the screen as a whole. */
+/** The table can be redrawn where it fits on the screen as a whole: the heading, the firewalls, and the cursor below. */
 function redrawable({ isTerminal, rows, columns }: Terminal): boolean {
-  return isTerminal && rows > FIREWALLS + 4 && columns >= 80;
+  return isTerminal && rows >= FIREWALLS + 2 && columns >= 80;
 }
 
 async function showUntilEnded(firewalls: ReadonlyMap<string, Firewall>, terminal: Terminal, stop: AbortSignal) {
