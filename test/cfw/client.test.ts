@@ -538,6 +538,20 @@ describe('a refused credential', () => {
     expect(client.credentialState.state).toBe('refused');
   });
 
+  it('is a wrong password that was mended at IAM: the first probe after the pause finds out', async () => {
+    const simulator = await simulate();
+    const client = clientFor(simulator.url, {
+      credential: iamOf(`${simulator.url}/v3`, simulator, new Secret('the-next-one')),
+    });
+    expect(await client.getJob(JOB)).toMatchObject({ kind: 'withheld', code: 'IAM.0062' });
+    simulator.iam.password = 'the-next-one';
+    // No two clocks go at the same pace: this is the breaker's, and that of the tokens is half a second behind it.
+    const [date, elapsed] = [Date.now.bind(Date), performance.now.bind(performance)];
+    jest.spyOn(Date, 'now').mockImplementation(() => date() + 30_000);
+    jest.spyOn(performance, 'now').mockImplementation(() => elapsed() + 29_500);
+    expect(await client.getJob(JOB)).toMatchObject({ kind: 'job' });
+  });
+
   it.each<readonly [number, string, string, 'refused' | 'accepted' | 'unproven']>([
     [403, 'APIGW.0501', 'unauthorized', 'refused'],
     [405, 'APIG.0502', 'unauthorized', 'refused'],

@@ -109,8 +109,10 @@ export function iamCredential({ authUrl, username, password, domainName }: IamUs
   const noteTrouble = (project: Project, error: CredentialError): CredentialError => {
     const onlyHere = isOnlyForProject(project, error);
     const count = ((onlyHere ? project.trouble : trouble)?.count ?? 0) + 1;
+    // The breaker's pauses are these, by another clock: a second less, so that its probe gets through and is not counted
+    // as one more refusal without IAM having been asked.
     const pauseMs = error.refused
-      ? (PASSWORD_PAUSES_MS[Math.min(count, PASSWORD_PAUSES_MS.length) - 1] ?? 0)
+      ? (PASSWORD_PAUSES_MS[Math.min(count, PASSWORD_PAUSES_MS.length) - 1] ?? 0) - 1_000
       : Math.max(error.retryAfterMs ?? 0, Math.min(RETRY_MIN_MS * 2 ** (count - 1), RETRY_MAX_MS));
     const until = performance.now() + pauseMs;
     if (!onlyHere) {
