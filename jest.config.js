@@ -17,5 +17,6 @@ export default {
   // Most tests wait for something; more of them than cores keeps the cores busy.
   maxWorkers: 4,
   setupFiles: ['<rootDir>/test/support/realms.mjs'],
-  testTimeout: 30_000,
+  // Machines of CI can be very slow; what fails is told by its own message before this.
+  testTimeout: 90_000,
 };

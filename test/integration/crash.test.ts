@@ -47,7 +47,7 @@ describe('crashes', () => {
     start.command(['start'], env);
     await expectOneRightEventEach(outcomes);
     await producer.close();
-  }, 90_000);
+  });
 
   it('of Redis are waited out: nothing lost, nothing doubled', async () => {
     const simulator = await start.simulator();
@@ -69,7 +69,7 @@ describe('crashes', () => {
     expect(messages.filter((msg) => msg === 'redis is away; waiting for it')).toHaveLength(1);
     expect(messages).toContain('redis is back');
     await producer.close();
-  }, 90_000);
+  });
 });
 
 describe('without Redis', () => {
@@ -89,7 +89,7 @@ describe('without Redis', () => {
     await expectOneRightEventEach(new Map([[jobId, 'Success']]));
     expect(await sidecar.kill('SIGTERM')).toEqual({ code: 0, signal: null });
     await producer.close();
-  }, 60_000);
+  });
 
   it('SIGTERM still ends the sidecar, with code 1', async () => {
     const simulator = await start.simulator();
@@ -106,5 +106,5 @@ describe('without Redis', () => {
     } finally {
       await server.redis.restart();
     }
-  }, 60_000);
+  });
 });

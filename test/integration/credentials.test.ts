@@ -141,7 +141,7 @@ describe('a wrong credential', () => {
     expect(simulator.key.checked.wrong).toBe(1);
     expect((await fetch(`${sidecar.url}/readyz`)).status).toBe(200);
     expect(lines(log, 'credentials are accepted again')).toHaveLength(1);
-  }, 90_000);
+  });
 
   it('ends a job as TIMED_OUT, at its deadline and not before', async () => {
     const simulator = await start.simulator();
@@ -172,7 +172,7 @@ describe('a credential that ends', () => {
     await writeFile(file, 'the-next-token');
     const events = await allEnded(50);
     expect(events.every(({ type }) => type === 'cfw.job.completed')).toBe(true);
-  }, 60_000);
+  });
 
   it('as an IAM token is renewed: a thousand jobs see tokens expire every 3 seconds, and one revoked', async () => {
     const simulator = await start.simulator();
@@ -191,7 +191,7 @@ describe('a credential that ends', () => {
     // The first, one for each 2.25 s (three quarters of a life), one for the revocation.
     expect(simulator.iam.calls.length).toBeLessThanOrEqual(1 + Math.ceil(seconds / 2.25) + 1);
     expect(simulator.iam.calls.every(({ status }) => status === 201)).toBe(true);
-  }, 90_000);
+  });
 });
 
 describe('patience', () => {

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** Waits until `look` returns something truthy, and returns that; what it throws counts as not yet. */
 export async function eventually<T>(
   look: () => T | Promise<T>,
-  { timeoutMs = 20_000, everyMs = 25, what = 'this' } = {},
+  { timeoutMs = 60_000, everyMs = 25, what = 'this' } = {},
 ): Promise<Exclude<T, false | null | undefined>> {
   let problem: unknown;
   for (const until = Date.now() + timeoutMs; Date.now() < until; ) {
