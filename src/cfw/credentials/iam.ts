@@ -197,11 +197,12 @@ export function iamCredential({ authUrl, username, password, domainName }: IamUs
       const value = headers['X-Auth-Token'];
       for (const project of projects.values()) {
         if (project.token === undefined || project.token.value !== value) continue;
-        const { replacesRefused, fetchedAt } = project.token;
+        const { replacesRefused, fetchedAt, renewAt } = project.token;
         project.token = undefined;
         project.refusedToken = value;
         // One new token at once; should that be refused too, the next one comes with the next probe.
-        return !(replacesRefused && performance.now() - fetchedAt < FRESH_MS);
+        // One that was due for renewal may just have ended, with a call under way.
+        return !(replacesRefused && performance.now() < Math.min(fetchedAt + FRESH_MS, renewAt));
       }
       // Another poll has already thrown it away, and a new one is there or under way.
       return true;

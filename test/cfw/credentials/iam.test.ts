@@ -240,6 +240,15 @@ describe('a token that CFW has refused', () => {
     expect(simulator.iam.check(await tokenFrom(credential), 'p1')).toBe('good');
   });
 
+  it('is no refusal where its short life is over', async () => {
+    simulator.iam.tokenLifeMs = 4 * SECOND;
+    const credential = simulated();
+    expect(isRefused(credential, await tokenFrom(credential))).toBe(true);
+    const second = await tokenFrom(credential);
+    advance(3_500);
+    expect(isRefused(credential, second)).toBe(true);
+  });
+
   it('leaves the tokens of other projects alone', async () => {
     const credential = simulated();
     const [one, other] = [await tokenFrom(credential, 'p1'), await tokenFrom(credential, 'p2')];
