@@ -67,9 +67,9 @@ export async function startPrivateRedis({ args = [], again }: PrivateRedisOption
         password,
         process: child,
         stop: async () => {
-          process.off('exit', onExit);
           await ended(child);
           await rm(folder, { recursive: true, force: true });
+          process.off('exit', onExit);
         },
       };
     } catch (error) {
