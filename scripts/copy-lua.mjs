@@ -2,7 +2,8 @@
 import { cpSync } from 'node:fs';
 import { extname } from 'node:path';
 
-cpSync('src', 'dist', {
+const [target = 'dist'] = process.argv.slice(2);
+cpSync('src', target, {
   recursive: true,
   filter: (path) => extname(path) === '' || extname(path) === '.lua',
 });

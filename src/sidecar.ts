@@ -64,6 +64,7 @@ export async function startSidecar(config: Config, logger: Logger): Promise<Side
     projectId: config.projectId,
     timeoutMs: polling.timeoutMs,
     callTimeoutMs: cfw.requestTimeoutMs,
+    dedupTtlMs: events.dedupTtlMs,
     schedule: withJitter(exponentialBackoff(polling)),
     ratePerSecond: cfw.ratePerSecond,
     poll: (job, signal, maxMs) => client.getJob(job, signal, maxMs),

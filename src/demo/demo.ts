@@ -9,7 +9,7 @@ import { createLogger } from '../ops/logger.js';
 import { CfwJobProducer } from '../queue/index.js';
 import { serviceRedis } from '../redis.js';
 import { startSidecar } from '../sidecar.js';
-import { type SimulatedJob, type Simulator, startSimulator } from '../simulator/index.js';
+import { repeatable, type SimulatedJob, type Simulator, startSimulator } from '../simulator/index.js';
 import { startPrivateRedis } from './private-redis.js';
 
 const FIREWALLS = 20;
@@ -193,15 +193,4 @@ function summarize(firewalls: readonly Firewall[], terminal: Terminal, interrupt
   else if (ok) terminal.print(style('green', 'each job ended in exactly one right event'));
   else terminal.print(style('red', `only ${right.length} of ${FIREWALLS} jobs ended in exactly one right event`));
   return ok;
-}
-
-/** Numbers from 0 to 1 that are the same each time (mulberry32). */
-function repeatable(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
 }

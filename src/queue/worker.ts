@@ -71,6 +71,8 @@ export interface JobWorkerOptions {
   readonly timeoutMs: number;
   /** The longest that a poll takes, in milliseconds. */
   readonly callTimeoutMs: number;
+  /** How long an ended job is remembered, in milliseconds; BullMQ must not know it for longer, or it could not come again. */
+  readonly dedupTtlMs: number;
   readonly schedule: Schedule;
   /** Asks CFW about a job within `maxMs` milliseconds; does not throw. */
   readonly poll: (job: PollJob, signal: AbortSignal, maxMs: number) => Promise<PollAnswer>;
@@ -98,7 +100,8 @@ const THROTTLED_MS = 1_000;
 /** How long all hold back after a 429 that does not say: the gateway's shortest window. */
 const HOLD_BACK_MS = 1_000;
 /** Ended jobs stay in BullMQ for this long and this many at most, for people who look at the queue. */
-const KEEP_ENDED = { age: 86_400, count: 10_000 };
+const KEEP_ENDED_MS = 86_400_000;
+const KEEP_ENDED_COUNT = 10_000;
 /** A job that could not be worked on for an unforeseen reason is taken up again after this. */
 const TROUBLE_DELAY_MS = 5_000;
 /** On stopping, calls under way may take this long before they are cut. */
@@ -202,7 +205,8 @@ export class JobWorker {
   }
 
   #startFetcher(): Fetcher {
-    const { redis, queueName, queuePrefix, concurrency, observer } = this.#options;
+    const { redis, queueName, queuePrefix, concurrency, dedupTtlMs, observer } = this.#options;
+    const keepEnded = { age: Math.min(KEEP_ENDED_MS, dedupTtlMs) / 1_000, count: KEEP_ENDED_COUNT };
     const fetcher = new Fetcher(
       queueName,
       (job, token) => this.#process(job, token ?? ''),
@@ -215,8 +219,8 @@ export class JobWorker {
         stalledInterval: STALLED_INTERVAL_MS,
         // Any finite limit wears out, since BullMQ never resets its count, and then ends the job without an event.
         maxStalledCount: Number.POSITIVE_INFINITY,
-        removeOnComplete: KEEP_ENDED,
-        removeOnFail: KEEP_ENDED,
+        removeOnComplete: keepEnded,
+        removeOnFail: keepEnded,
       },
       () => this.#throttled(),
     );
@@ -301,7 +305,11 @@ export class JobWorker {
     // Being fetched has taken a token, for one call.
     let tokenIsUsed = false;
     try {
-      if ('problems' in job) return await this.#endUnfit(queued.id as string, job, enqueuedAt);
+      if ('problems' in job) {
+        // It may have the id of a sound entry that comes later, which BullMQ would not take while it keeps this one.
+        queued.opts.removeOnComplete = true;
+        return await this.#endUnfit(queued.id as string, job, enqueuedAt);
+      }
       // While it stood in line, its deadline may have been dealt with.
       if (queued.attemptsStarted <= 1 || Date.now() >= deadline.at) {
         const published = await findPublished(job);

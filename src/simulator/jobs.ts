@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { ID_PATTERN } from '../id.js';
 import { type Fault, FaultScript, faultSchema } from './faults.js';
+import { logNormal } from './random.js';
 
 const id = z.string().regex(ID_PATTERN);
 /** Four-digit years are all that RFC 3339 knows. */
@@ -114,10 +115,8 @@ export class SimulatedJob {
 }
 
 function draw({ medianMs, sigma, failureShare, random }: Drawing) {
-  // Box-Muller: two uniform numbers give a normal one.
-  const normal = Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
   return {
-    durationMs: medianMs * Math.exp(sigma * normal),
+    durationMs: logNormal(medianMs, sigma, random),
     outcome: random() < failureShare ? ('Failed' as const) : ('Success' as const),
     timeFormat: (['epoch', 'utc', 'offset'] as const)[Math.floor(random() * 3)] ?? 'epoch',
   };

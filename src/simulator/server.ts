@@ -1,7 +1,7 @@
 import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { SimulatedAccessKey } from './access-key.js';
-import { actOut } from './faults.js';
+import { actOut, type Fault } from './faults.js';
 import { SimulatedIam } from './iam.js';
 import { type Drawing, type JobScript, jobScriptSchema, SimulatedJob } from './jobs.js';
 
@@ -11,6 +11,8 @@ export interface SimulatorOptions extends Partial<Drawing> {
   readonly port?: number;
   /** A ready token that it accepts. @default 'simulator-token' */
   readonly token?: string;
+  /** Draws what goes wrong with a call, where its job's script has nothing. */
+  readonly drawFault?: () => Fault | undefined;
   /** Sees each call of the job API before it is answered. */
   readonly onCall?: (call: Pick<FastifyRequest, 'method' | 'url' | 'headers'>) => void;
 }
@@ -41,7 +43,7 @@ interface JobPath {
 
 /** Starts a stand-in for CFW on loopback. It keeps everything in memory. */
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
-  const { port = 0, onCall } = options;
+  const { port = 0, onCall, drawFault } = options;
   const iam = new SimulatedIam();
   const key = new SimulatedAccessKey();
   const drawing: Drawing = {
@@ -100,7 +102,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     if (job === undefined) {
       return reply.code(404).send({ error_code: 'CFW.00200005', error_msg: 'The object does not exist.' });
     }
-    const fault = job.call();
+    const fault = job.call() ?? drawFault?.();
     return fault === undefined ? job.answer() : await actOut(fault, reply, job.answer());
   });
 

@@ -57,6 +57,20 @@ describe('data that does not fit', () => {
     expect(event.type).toBe('cfw.job.completed');
   });
 
+  it('does not stand in the way of a sound entry with the same BullMQ id', async () => {
+    const simulator = await start.simulator();
+    simulator.addJob({ projectId: PROJECT, jobId: 'sound', durationMs: 0, outcome: 'Success' });
+    const queue = start.rawQueue(server.redis);
+    await start.sidecar(environment(server.redis, simulator));
+    const opts = { jobId: `${PROJECT}.sound` };
+    await queue.add('x', { jobId: 'sound', projectId: PROJECT, timeoutMs: 'soon' }, opts);
+    await eventually(async () => (await server.redis.events()).length === 1);
+    await eventually(async () => (await queue.getJob(opts.jobId)) === undefined);
+    await queue.add('x', { jobId: 'sound', projectId: PROJECT }, opts);
+    const event = await eventually(async () => (await server.redis.events()).find(({ id }) => id === 'sound'));
+    expect(event.type).toBe('cfw.job.completed');
+  });
+
   it('is refused by the producer as a whole, with every problem named, before anything is enqueued', async () => {
     const producer = new CfwJobProducer({ redis: server.redis.client, projectId: PROJECT });
     const jobs = [

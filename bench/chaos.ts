@@ -1,0 +1,158 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Queue } from 'bullmq';
+import { Redis } from 'ioredis';
+import { startPrivateRedis } from '../src/demo/private-redis.js';
+import { fromEntry } from '../src/events/index.js';
+import { CfwJobProducer } from '../src/queue/index.js';
+import { type Fault, logNormal, repeatable, startSimulator } from '../src/simulator/index.js';
+
+/** What is to be survived. */
+export interface ChaosOptions {
+  readonly jobs: number;
+  readonly workers: number;
+  /** Each time, one worker is killed with SIGKILL and another one started. */
+  readonly killEveryMs: number;
+  /** How often Redis is killed with SIGKILL and started again, while jobs are under way. */
+  readonly redisRestarts: number;
+  /** Share of calls that fail, in every way that the simulator knows. */
+  readonly faultShare: number;
+  /** Median of the jobs' durations. */
+  readonly medianMs: number;
+  /** The same seed draws the same jobs, faults and victims; what meets what differs all the same. */
+  readonly seed: number;
+  /** After this, what has not ended counts as lost. */
+  readonly patienceMs: number;
+  readonly say?: (line: string) => void;
+}
+
+/** What came of it. */
+export interface ChaosResult {
+  readonly events: number;
+  readonly kills: number;
+  readonly calls: number;
+  readonly tookMs: number;
+  /** One line for each job that was lost, doubled or wrongly told. */
+  readonly wrong: readonly string[];
+}
+
+const PROJECT = 'chaos';
+/** `unauthorized` and `invalid` are left out: the one stops all calls for a while, the other rightly ends a job. */
+const FAULTS: readonly Fault[] = [
+  { fault: 'not-found' },
+  { fault: 'unavailable' },
+  { fault: 'busy' },
+  { fault: 'denied' },
+  { fault: 'error' },
+  { fault: 'error', httpStatus: 400, code: 'CFW.0020016' },
+  { fault: 'status', status: 'Creating' },
+  { fault: 'slow', delayMs: 1_500 },
+  { fault: 'html' },
+  { fault: 'empty' },
+  { fault: 'truncated' },
+  { fault: 'garbage' },
+  { fault: 'drop' },
+];
+/** These are rarer: a 429 makes all workers hold back, and a huge answer takes the simulator's time. */
+const RARE: readonly Fault[] = [{ fault: 'throttled', retryAfter: '1' }, { fault: 'throttled' }, { fault: 'huge' }];
+const RARE_SHARE = 0.01;
+
+/**
+ * Runs jobs through workers that are killed, over a Redis that is killed, against a cloud that fails, and looks whether each
+ * job has exactly one right event.
+ */
+export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
+  const { jobs: count, workers: workerCount, killEveryMs, redisRestarts, faultShare, patienceMs } = options;
+  const say = options.say ?? (() => {});
+  const random = repeatable(options.seed);
+  const pick = <T>(from: readonly T[]) => from[Math.floor(random() * from.length)] as T;
+  const begun = Date.now();
+
+  const persistent = ['--appendonly', 'yes', '--appendfsync', 'always'];
+  let server = await startPrivateRedis({ args: persistent });
+  const simulator = await startSimulator({
+    random,
+    drawFault: () => (random() >= faultShare ? undefined : pick(random() < RARE_SHARE ? RARE : FAULTS)),
+  });
+  const redis = new Redis(server.url, { maxRetriesPerRequest: null, retryStrategy: () => 100 });
+  redis.on('error', () => {});
+  const env = {
+    PATH: process.env.PATH ?? '',
+    REDIS_URL: server.url,
+    CFW_ENDPOINT: simulator.url,
+    CFW_AUTH_TOKEN: simulator.token,
+    CFW_PROJECT_ID: PROJECT,
+    CFW_REQUEST_TIMEOUT: '1s',
+    CFW_RATE_LIMIT: '400',
+    POLL_INITIAL_DELAY: '500ms',
+    POLL_MAX_DELAY: '2s',
+    HTTP_PORT: '0',
+    LOG_LEVEL: 'silent',
+  };
+  const startWorker = () => spawn(process.execPath, ['dist/cli.js', 'start'], { env, stdio: 'ignore' });
+  const kill = async (child: ChildProcess) => {
+    const exit = once(child, 'exit');
+    child.kill('SIGKILL');
+    await exit;
+  };
+  const workers = Array.from({ length: workerCount }, startWorker);
+  const queue = new Queue('cfw-jobs', { prefix: '{cfw}', connection: redis });
+  queue.on('error', () => {});
+  const producer = new CfwJobProducer({ redis, projectId: PROJECT });
+
+  const jobs = Array.from({ length: count }, () =>
+    simulator.addJob({ projectId: PROJECT, durationMs: logNormal(options.medianMs, 0.5, random) }),
+  );
+  const enqueueing = (async () => {
+    for (const [n, { jobId }] of jobs.entries()) {
+      // A third comes from raw producers, with ids of their own; some come twice.
+      if (n % 3 === 0) await queue.add('x', { jobId, projectId: PROJECT });
+      if (n % 3 !== 0 || n % 9 === 0) await producer.enqueue({ jobId });
+    }
+  })();
+
+  let kills = 0;
+  let restarts = 0;
+  const ended = async () => await redis.xlen('{cfw}:events');
+  for (const until = begun + patienceMs; Date.now() < until && (await ended()) < count; ) {
+    await sleep(killEveryMs);
+    const victim = Math.floor(random() * workerCount);
+    await kill(workers[victim] as ChildProcess);
+    workers[victim] = startWorker();
+    kills += 1;
+    if (restarts < redisRestarts && (await ended()) >= (count * (restarts + 1)) / (redisRestarts + 2)) {
+      restarts += 1;
+      const exit = once(server.process, 'exit');
+      server.process.kill('SIGKILL');
+      await exit;
+      await sleep(1_000);
+      server = await startPrivateRedis({ args: persistent, again: server });
+      say(`Redis was killed and is back (${restarts})`);
+    }
+    say(`${await ended()} of ${count} events, ${kills} workers killed, ${simulator.calls()} calls`);
+  }
+  await enqueueing;
+  // A second event for a job would be wrong, so give one the time to show.
+  await sleep(2_000);
+  const entries = await redis.xrange('{cfw}:events', '-', '+');
+  await Promise.all(workers.map(kill));
+  await Promise.all([queue.close(), producer.close()]);
+  redis.disconnect();
+  await simulator.stop();
+  await server.stop();
+
+  const events = entries.map(([id, fields]) => fromEntry(id, fields));
+  const wrong = jobs.flatMap(({ jobId, outcome, callTimes }) => {
+    const own = events.filter(({ subject }) => subject === jobId);
+    const [event] = own;
+    if (event === undefined || own.length > 1) return [`${jobId} has ${own.length} events`];
+    const { cfwStatus, reason, polls } = event.data;
+    const expected = outcome === 'Success' ? null : 'JOB_FAILED';
+    if (cfwStatus !== outcome || reason !== expected)
+      return [`${jobId} is ${outcome}, and told ${cfwStatus} ${reason}`];
+    // What a killed worker had not written down is missing, so it can only be too few.
+    return polls >= 1 && polls <= callTimes.length ? [] : [`${jobId} has ${callTimes.length} calls, and told ${polls}`];
+  });
+  return { events: events.length, kills, calls: simulator.calls(), tookMs: Date.now() - begun, wrong };
+}

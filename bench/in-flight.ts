@@ -1,0 +1,53 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { mean, quantile } from './numbers.js';
+import type { Setting } from './setting.js';
+import type { Usage } from './usage.js';
+
+/** Jobs at the same time, and for how long to look once all have been polled. */
+const SIZES = [1_000, 10_000, 100_000];
+const MEASURE_MS = 10_000;
+const PATIENCE_MS = 300_000;
+
+/** One process, no rate limit, the default schedule: what jobs in flight cost, and when the jobs of a burst are polled. */
+export async function inFlight(setting: Setting) {
+  const rows = [];
+  for (const size of SIZES) {
+    const jobIds = await setting.makeJobs(size);
+    const empty = await setting.redisBytes();
+    const child = await setting.sidecar();
+    await sleep(1_000);
+    await child.ask('usage');
+    const before = await setting.calls();
+    const enqueuedAt = Date.now();
+    await setting.enqueue(jobIds);
+    const enqueuedMs = Date.now() - enqueuedAt;
+    for (const until = Date.now() + PATIENCE_MS; Date.now() < until; await sleep(200)) {
+      if ((await setting.calls()) - before >= size) break;
+    }
+    // The first calls of some may still be to come, while others have had several.
+    let firstDelays: number[] = [];
+    for (const until = Date.now() + PATIENCE_MS; Date.now() < until; await sleep(1_000)) {
+      firstDelays = (await setting.callTimes()).flatMap(({ callTimes: [first] }) =>
+        first === undefined ? [] : [first - enqueuedAt],
+      );
+      if (firstDelays.length === size) break;
+    }
+    const burst = await child.ask<Usage>('usage');
+    const polled = await setting.calls();
+    await sleep(MEASURE_MS);
+    const usage = await child.ask<Usage>('usage');
+    rows.push({
+      'in flight': `${size}`,
+      'enqueued in, s': enqueuedMs / 1_000,
+      'first poll after, s (mean)': mean(firstDelays) / 1_000,
+      '(p99)': quantile(firstDelays, 0.99) / 1_000,
+      '(all)': Math.max(...firstDelays) / 1_000,
+      'polls/s': (((await setting.calls()) - polled) / usage.wallMs) * 1_000,
+      'RSS, MB': Math.max(usage.rssMb, burst.rssMb),
+      'event loop late, ms (p99)': Math.max(usage.loopDelayP99Ms, burst.loopDelayP99Ms),
+      'Redis, bytes a job': ((await setting.redisBytes()) - empty) / size,
+    });
+    await setting.reset();
+  }
+  return { rows, conclusions: [] };
+}
