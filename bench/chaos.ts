@@ -130,7 +130,11 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
       server = await startPrivateRedis({ args: persistent, again: server });
       say(`Redis was killed and is back (${restarts})`);
     }
-    say(`${await ended()} of ${count} events, ${kills} workers killed, ${simulator.calls()} calls`);
+    const { waiting = 0, delayed = 0, active = 0 } = await queue.getJobCounts('waiting', 'delayed', 'active');
+    say(
+      `${await ended()} of ${count} events, ${simulator.calls()} calls, ${kills} workers killed; ` +
+        `${waiting} jobs wait, ${delayed} are parked, ${active} worked on`,
+    );
   }
   await enqueueing;
   // A second event for a job would be wrong, so give one the time to show.

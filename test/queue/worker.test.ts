@@ -1,0 +1,138 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { Queue } from 'bullmq';
+import type { PollAnswer } from '../../src/polling/index.js';
+import { Fetcher } from '../../src/queue/fetcher.js';
+import { JobWorker, type JobWorkerOptions } from '../../src/queue/index.js';
+import { eventually } from '../support/eventually.js';
+import { useRedis } from '../support/redis.js';
+
+const server = useRedis();
+beforeEach(async () => {
+  await server.redis.client.flushall();
+});
+const workers: JobWorker[] = [];
+afterEach(async () => {
+  jest.restoreAllMocks();
+  await Promise.all(workers.splice(0).map((worker) => worker.stop()));
+});
+
+const RUNNING: PollAnswer = { kind: 'job', status: 'Running', beginTime: null, endTime: null };
+const SUCCESS: PollAnswer = { ...RUNNING, status: 'Success' };
+
+/** A worker whose cloud is a function, and what it has done. */
+function startWorker(options: Partial<JobWorkerOptions> = {}) {
+  const ended: string[] = [];
+  const troubles: string[] = [];
+  const worker = new JobWorker({
+    redis: server.redis.client,
+    queueName: 'cfw-jobs',
+    queuePrefix: '{cfw}',
+    concurrency: 100,
+    ratePerSecond: 0,
+    projectId: 'p',
+    timeoutMs: 600_000,
+    callTimeoutMs: 10_000,
+    dedupTtlMs: 600_000,
+    schedule: () => 200,
+    poll: async () => RUNNING,
+    findPublished: async () => undefined,
+    publish: async ({ job }) => {
+      ended.push(job.jobId);
+      return { entryId: '1-0', isNew: true };
+    },
+    publishUnfit: async () => ({ entryId: '1-0', isNew: true }),
+    observer: {
+      accepted: () => {},
+      polled: () => {},
+      ended: () => {},
+      unfit: () => {},
+      trouble: (error) => troubles.push((error as Error).message),
+    },
+    ...options,
+  });
+  workers.push(worker);
+  return { worker, ended, troubles };
+}
+
+async function enqueue(count: number): Promise<void> {
+  const queue = new Queue('cfw-jobs', { prefix: '{cfw}', connection: server.redis.client });
+  await queue.addBulk(
+    Array.from({ length: count }, (_, n) => ({ name: 'x', data: { jobId: `j${n}` }, opts: { jobId: `p.j${n}` } })),
+  );
+  await queue.close();
+}
+
+describe('a worker', () => {
+  it('that is begun anew lets go of what it holds, and loses none of it', async () => {
+    let over = false;
+    const polls: string[] = [];
+    const { worker, ended, troubles } = startWorker({
+      schedule: () => (over ? 100 : 14_000),
+      poll: async ({ jobId }) => {
+        polls.push(jobId);
+        // So that all have been fetched before the first one might be held.
+        await sleep(300);
+        return over ? SUCCESS : RUNNING;
+      },
+    });
+    await enqueue(20);
+    await eventually(() => worker.load.held === 20, { what: 'that all jobs are held' });
+    over = true;
+    worker.restart();
+    await eventually(() => ended.length === 20, { what: 'the end of all jobs' });
+    expect(new Set(ended).size).toBe(20);
+    expect(polls).toHaveLength(40);
+    expect(troubles).toEqual([]);
+    expect(await worker.stop()).toBe(true);
+  });
+
+  it('whose fetch never returns tells for how long jobs have been due, and begins anew by itself', async () => {
+    // Only the first fetch: a reply that was lost with its connection, say.
+    jest
+      .spyOn(Fetcher.prototype as unknown as { moveToActive(): Promise<void> }, 'moveToActive')
+      .mockImplementationOnce(() => new Promise(() => {}));
+    const { worker, ended, troubles } = startWorker({ poll: async () => SUCCESS });
+    await enqueue(3);
+    await eventually(() => worker.stuckMs > 2_000, { what: 'that it is known to be stuck' });
+    expect(ended).toEqual([]);
+    await eventually(() => ended.length === 3, { what: 'the end of all jobs' });
+    expect(troubles).toEqual(['jobs are due and none is taken; the worker is started anew']);
+    await eventually(() => worker.stuckMs === 0);
+  });
+
+  it('holds jobs while there is room, and parks the others', async () => {
+    const { worker } = startWorker({
+      concurrency: 20,
+      schedule: () => 10_000,
+      poll: async () => {
+        await sleep(1_000);
+        return RUNNING;
+      },
+    });
+    await enqueue(30);
+    const queue = new Queue('cfw-jobs', { prefix: '{cfw}', connection: server.redis.client });
+    await eventually(async () => (await queue.getDelayedCount()) + worker.load.held === 30, { what: '30 first polls' });
+    expect(worker.load.held).toBeLessThanOrEqual(10);
+    expect(worker.load.held).toBeGreaterThan(0);
+    expect(await worker.stop()).toBe(true);
+    expect(await queue.getJobCounts('active', 'delayed', 'wait')).toEqual({ active: 0, delayed: 30, wait: 0 });
+    await queue.close();
+  });
+
+  it('writes down at once that CFW does not know a job, since patience counts from there', async () => {
+    const { worker } = startWorker({
+      poll: async () => ({ kind: 'not-found', code: 'CFW.00200005', httpStatus: 404, message: 'no such job' }),
+      schedule: () => 10_000,
+    });
+    await enqueue(1);
+    const queue = new Queue('cfw-jobs', { prefix: '{cfw}', connection: server.redis.client });
+    const progress = await eventually(async () => {
+      const job = await queue.getJob('p.j0');
+      return (job?.progress as { notFoundSince?: number } | 0) || undefined;
+    });
+    expect(progress).toMatchObject({ polls: 1, notFoundSince: expect.any(Number) });
+    expect(worker.load.held).toBe(0);
+    await queue.close();
+  });
+});
