@@ -9,15 +9,20 @@ interface Internals {
   readonly mainLoopQueue: { add(promise: Promise<undefined>): void } | null;
 }
 
+/** How a fetch came out: with a job, with none that waits, or stopped by the limiter. */
+export type Fetched = 'job' | 'none' | 'limited';
+
 /** BullMQ's worker, with two of its faults mended. */
 export class Fetcher extends Worker {
-  readonly #onLimited: () => void;
+  readonly #onFetched: (fetched: Fetched) => void;
+  #fetches = 0;
+  #newestFetch = 0;
   #wake: NodeJS.Timeout | undefined;
 
-  /** @param onLimited told when the limiter has stopped a fetch. */
-  constructor(name: string, processor: Processor, options: WorkerOptions, onLimited: () => void) {
+  /** @param onFetched told how the newest fetch came out. */
+  constructor(name: string, processor: Processor, options: WorkerOptions, onFetched: (fetched: Fetched) => void) {
     super(name, processor, { ...options, autorun: false });
-    this.#onLimited = onLimited;
+    this.#onFetched = onFetched;
     this.run().catch((error: Error) => this.emit('error', error));
   }
 
@@ -37,14 +42,20 @@ export class Fetcher extends Worker {
    * where the limiter has long allowed it: a job held for 10 s would stop all others. So it is woken when the window ends.
    */
   protected override async moveToActive(token: string, name?: string): Promise<Job> {
-    const job = await super.moveToActive(token, name);
+    this.#fetches += 1;
+    const fetch = this.#fetches;
+    const job = (await super.moveToActive(token, name)) as Job | undefined;
     const internals = this as unknown as Internals;
-    const limitedMs = internals.limitUntil - Date.now();
+    const limitedMs = job === undefined ? internals.limitUntil - Date.now() : 0;
     if (limitedMs > 0) {
-      this.#onLimited();
       clearTimeout(this.#wake);
       this.#wake = setTimeout(() => internals.mainLoopQueue?.add(Promise.resolve(undefined)), limitedMs + 1).unref();
     }
-    return job;
+    // Redis answers in order, but a fetch that brings a job takes longer to get here.
+    if (fetch > this.#newestFetch) {
+      this.#newestFetch = fetch;
+      this.#onFetched(job !== undefined ? 'job' : limitedMs > 0 ? 'limited' : 'none');
+    }
+    return job as Job;
   }
 }

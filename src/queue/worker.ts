@@ -13,7 +13,7 @@ import {
   type Schedule,
   timedOut,
 } from '../polling/index.js';
-import { Fetcher } from './fetcher.js';
+import { type Fetched, Fetcher } from './fetcher.js';
 import { type PollJob, parseJobData, type UnfitJob } from './job.js';
 import { CallLimiter } from './limiter.js';
 import { type Progress, parseProgress } from './progress.js';
@@ -222,18 +222,14 @@ export class JobWorker {
         removeOnComplete: keepEnded,
         removeOnFail: keepEnded,
       },
-      () => this.#throttled(),
+      (fetched) => this.#onFetched(fetched),
     );
     fetcher.on('error', (error) => {
       // Told once for all jobs below.
       if (!error.message.startsWith('could not renew lock')) observer.trouble(error, undefined);
     });
     fetcher.on('active', () => {
-      this.#idle = false;
       this.#unstuckAt = Date.now();
-    });
-    fetcher.on('drained', () => {
-      this.#idle = true;
     });
     fetcher.on('lockRenewalFailed', (ids) => {
       observer.trouble(new Error(`the locks of ${ids.length} jobs were lost; other workers may have them`), undefined);
@@ -243,6 +239,11 @@ export class JobWorker {
       mendJob(redis, this.#queue.toKey(id)).catch((error) => observer.trouble(error, id));
     });
     return fetcher;
+  }
+
+  #onFetched(fetched: Fetched): void {
+    this.#idle = fetched === 'none';
+    if (fetched === 'limited') this.#throttled();
   }
 
   /** Nothing is held for a while. */
