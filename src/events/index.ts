@@ -1,4 +1,28 @@
+export {
+  type DeadLetter,
+  deadStream,
+  dropDeadLetter,
+  findDeadLetter,
+  listDeadLetters,
+  type ReplayResult,
+  replayDeadLetter,
+} from './dead-letters.js';
 export { type CfwJobEvent, type CfwJobEventData, fromEntry, InvalidEntryError } from './event.js';
+export { type ConsumedEvent, type ConsumeEventsOptions, consumeEvents } from './iterator.js';
 export { findPublished, type PublishedEvent, type WatchedJob, watchKey } from './memory.js';
 export { EventPublisher, type EventPublisherOptions, type JobEnd, type PublishResult } from './publisher.js';
 export { type ReadEvent, type ReadEventsOptions, readEvents } from './reader.js';
+export {
+  CfwJobEventSubscriber,
+  type CfwJobEventSubscriberOptions,
+  type Delivery,
+  type EventHandler,
+} from './subscriber.js';
+export {
+  CfwJobWaiter,
+  type CfwJobWaiterOptions,
+  EventTrimmedError,
+  WaiterClosedError,
+  type WaitForJobOptions,
+  WaitTimeoutError,
+} from './waiter.js';

@@ -1,4 +1,4 @@
-import type { Redis } from 'ioredis';
+import type { RedisClient } from '../redis-client.js';
 import { type CfwJobEvent, fromEntry } from './event.js';
 
 /** What names one watch of one CFW job: each has its one event. */
@@ -33,7 +33,7 @@ export interface PublishedEvent {
  * @returns for each job, in order, its event, or undefined where none was published within `EVENT_DEDUP_TTL`.
  */
 export async function findPublished(
-  redis: Redis,
+  redis: RedisClient,
   stream: string,
   jobs: readonly WatchedJob[],
 ): Promise<(PublishedEvent | undefined)[]> {

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
-import type { Redis } from 'ioredis';
+import type { RedisClient } from '../redis-client.js';
 import { type CfwJobEvent, type CfwJobEventData, toEntry } from './event.js';
 import { memoryKey, watchKey } from './memory.js';
 
 /** Where events go. */
 export interface EventPublisherOptions {
-  readonly redis: Redis;
+  readonly redis: RedisClient;
   readonly stream: string;
   /** Entries to keep at least, approximately; 0 never trims. */
   readonly maxLength: number;

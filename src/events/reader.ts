@@ -1,4 +1,4 @@
-import type { Redis } from 'ioredis';
+import { copyConnection, type RedisClient } from '../redis-client.js';
 import { type CfwJobEvent, fromEntry, InvalidEntryError } from './event.js';
 
 /** What to read. */
@@ -30,14 +30,12 @@ const BATCH = 500;
  * @param redis its connection is copied, since a read that waits blocks the connection it is on.
  */
 export async function* readEvents(
-  redis: Redis,
+  redis: RedisClient,
   options: ReadEventsOptions = {},
 ): AsyncGenerator<ReadEvent, void, void> {
   const { stream = '{cfw}:events', from = 'end', signal, onInvalid } = options;
   if (signal?.aborted) return;
-  const connection = redis.duplicate({ maxRetriesPerRequest: null });
-  // The caller hears of lost connections through the connection it gave us.
-  connection.on('error', () => {});
+  const connection = copyConnection(redis);
   const stop = () => connection.disconnect();
   signal?.addEventListener('abort', stop, { once: true });
   try {

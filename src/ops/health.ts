@@ -1,5 +1,5 @@
-import type { Redis } from 'ioredis';
 import type { CredentialState } from '../cfw/index.js';
+import type { RedisClient } from '../redis-client.js';
 
 /** One thing that must be in order for the sidecar to do its work. */
 export interface Check {
@@ -19,7 +19,7 @@ export interface Readiness {
 const REDIS_ANSWER_MS = 1_000;
 
 /** Tells, when asked, whether the sidecar can do its work. */
-export function createReadiness(redis: Redis, credentialState: () => CredentialState): () => Promise<Readiness> {
+export function createReadiness(redis: RedisClient, credentialState: () => CredentialState): () => Promise<Readiness> {
   let redisCheck: Check | undefined;
   return async () => {
     const error = await redisError(redis);
@@ -36,7 +36,7 @@ export function createReadiness(redis: Redis, credentialState: () => CredentialS
   };
 }
 
-async function redisError(redis: Redis): Promise<string | null> {
+async function redisError(redis: RedisClient): Promise<string | null> {
   if (redis.status !== 'ready') return `the connection is ${redis.status}`;
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<string>((resolve) => {

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { Redis } from 'ioredis';
+import type { RedisClient } from '../redis-client.js';
 
 /** So many jobs may be fetched in so many milliseconds: what BullMQ calls a limiter. */
 export interface LimiterWindow {
@@ -44,7 +44,7 @@ export class CallLimiter {
   readonly #key: (name: string) => string;
 
   /** @param key names a key of the BullMQ queue, such as `limiter`. */
-  constructor(redis: Redis, key: (name: string) => string, ratePerSecond: number) {
+  constructor(redis: RedisClient, key: (name: string) => string, ratePerSecond: number) {
     this.window = limiterWindow(ratePerSecond);
     this.#key = key;
     redis.defineCommand('cfwTakeToken', { numberOfKeys: 5, lua: script('take-token') });

@@ -1,13 +1,13 @@
 import { Queue } from 'bullmq';
-import type { Redis } from 'ioredis';
 import { type CfwJobEvent, findPublished, type WatchedJob, watchKey } from '../events/index.js';
+import type { RedisClient } from '../redis-client.js';
 import { type CfwJobRequest, type PollJob, parseJobData } from './job.js';
 import { parseProgress } from './progress.js';
 
 /** Where jobs are handed in. */
 export interface CfwJobProducerOptions {
   /** A connection to Redis; it stays the caller's to close. */
-  readonly redis: Redis;
+  readonly redis: RedisClient;
   /** Name of the BullMQ queue. @default 'cfw-jobs' */
   readonly queueName?: string;
   /** Prefix of the queue's keys. @default '{cfw}' */

@@ -1,4 +1,4 @@
-import type { Redis } from 'ioredis';
+import type { RedisClient } from '../redis-client.js';
 import { NOT_JSON } from './job.js';
 import { type Progress, parseProgress } from './progress.js';
 
@@ -21,7 +21,7 @@ export interface QueuedJob {
  * @returns for each id, in order, its job; undefined where it has ended or is gone.
  */
 export async function readQueued(
-  redis: Redis,
+  redis: RedisClient,
   key: (name: string) => string,
   ids: readonly string[],
 ): Promise<(QueuedJob | undefined)[]> {

@@ -1,5 +1,5 @@
 import type { Queue } from 'bullmq';
-import type { Redis } from 'ioredis';
+import type { RedisClient } from '../redis-client.js';
 
 /** What JSON.parse takes of it, BullMQ takes. */
 const isJson = (text: string | null | undefined) => {
@@ -17,7 +17,7 @@ const isJson = (text: string | null | undefined) => {
  *
  * @param jobKey the Redis key of the job.
  */
-export async function mendJob(redis: Redis, jobKey: string): Promise<void> {
+export async function mendJob(redis: RedisClient, jobKey: string): Promise<void> {
   const [opts, progress, parent] = await redis.hmget(jobKey, 'opts', 'progress', 'parent');
   if (!isJson(opts)) await redis.hset(jobKey, 'opts', '{}');
   if (!isJson(progress)) await redis.hset(jobKey, 'progress', '0');
@@ -29,7 +29,7 @@ export async function mendJob(redis: Redis, jobKey: string): Promise<void> {
  * was failed by a flow, by another version or by a person, and may have no event. Whoever takes it finds out: a job that
  * was published before is not published again.
  */
-export async function reconcileFailed(queue: Queue, redis: Redis): Promise<void> {
+export async function reconcileFailed(queue: Queue, redis: RedisClient): Promise<void> {
   const { failed } = queue.keys;
   // Each one leaves the set, so the next ones are in front; one that cannot leave must not keep us here.
   for (const id of await redis.zrange(failed as string, '0', '999')) {

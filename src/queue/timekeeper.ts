@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
-import type { Redis } from 'ioredis';
 import type { Deadline } from '../polling/index.js';
+import type { RedisClient } from '../redis-client.js';
 import { type QueuedJob, readQueued } from './queued.js';
 import { repeat } from './repeat.js';
 
 /** What the timekeeper needs. */
 export interface TimekeeperOptions {
-  readonly redis: Redis;
+  readonly redis: RedisClient;
   /** Names a key of the BullMQ queue, such as `wait`. */
   readonly key: (name: string) => string;
   readonly deadlineOf: (job: QueuedJob) => Deadline;

@@ -1,6 +1,5 @@
 import { setMaxListeners } from 'node:events';
 import { DelayedError, ErrorCode, type Job, Queue } from 'bullmq';
-import type { Redis } from 'ioredis';
 import { watchKey } from '../events/index.js';
 import {
   type Deadline,
@@ -13,6 +12,7 @@ import {
   type Schedule,
   timedOut,
 } from '../polling/index.js';
+import type { RedisClient } from '../redis-client.js';
 import { type Fetched, Fetcher } from './fetcher.js';
 import { type PollJob, parseJobData, type UnfitJob } from './job.js';
 import { CallLimiter } from './limiter.js';
@@ -58,7 +58,7 @@ export interface JobObserver {
 
 /** What a worker needs. */
 export interface JobWorkerOptions {
-  readonly redis: Redis;
+  readonly redis: RedisClient;
   readonly queueName: string;
   readonly queuePrefix: string;
   /** Jobs that are worked on at the same time. */
@@ -106,7 +106,7 @@ const KEEP_ENDED_COUNT = 10_000;
 const TROUBLE_DELAY_MS = 5_000;
 /** On stopping, calls under way may take this long before they are cut. */
 const STOP_CALLS_MS = 5_000;
-/** After this the stop is given up: Redis is away, and held jobs come back by the check for stalled ones. */
+/** After this the stop is given up: RedisClient is away, and held jobs come back by the check for stalled ones. */
 const STOP_MS = 8_000;
 /** Failed jobs are looked for this often. */
 const RECONCILE_MS = 10_000;

@@ -1,0 +1,35 @@
+import type { RedisClient } from '../redis-client.js';
+
+/** An entry that was delivered and is not acknowledged, as XPENDING tells it. */
+export type PendingEntry = [id: string, consumer: string, idleMs: number, deliveries: number];
+
+/** A stream entry as reads of a group give it; without fields where the stream has trimmed it since. */
+export type Entry = [id: string, fields: string[] | null];
+
+/** What XCLAIM sets. */
+export interface ClaimOptions {
+  /** As if nobody had touched the entries for so many milliseconds; 0 where absent. */
+  readonly idleMs?: number;
+  /** Sets the count of deliveries; where absent it is counted on, unless `keepCount`. */
+  readonly deliveries?: number;
+  /** Leaves the count of deliveries alone and gives no entries back. */
+  readonly keepCount?: boolean;
+  /** Makes entries pending that are not. */
+  readonly force?: boolean;
+}
+
+/** Makes pending entries those of a consumer, whoever has them; what is not pending is passed over. */
+export async function claim(
+  redis: RedisClient,
+  { stream, group, consumer }: { readonly stream: string; readonly group: string; readonly consumer: string },
+  ids: readonly string[],
+  { idleMs, deliveries, keepCount = false, force = false }: ClaimOptions = {},
+): Promise<(Entry | null)[]> {
+  const args: (string | number)[] = [stream, group, consumer, 0, ...ids];
+  if (idleMs !== undefined) args.push('IDLE', idleMs);
+  if (deliveries !== undefined) args.push('RETRYCOUNT', deliveries);
+  if (force) args.push('FORCE');
+  if (keepCount) args.push('JUSTID');
+  // The types of ioredis know a few orders of these only.
+  return (await redis.call('xclaim', ...args)) as (Entry | null)[];
+}

@@ -1,0 +1,40 @@
+import { type CfwJobEvent, toEntry } from '../../src/events/event.js';
+import type { RedisClient } from '../../src/redis-client.js';
+import { STREAM } from './redis.js';
+
+/** The event of a job that CFW says succeeded, or failed where a reason is given. */
+export function eventOf(jobId: string, reason: 'JOB_FAILED' | null = null): CfwJobEvent {
+  const status = reason === null ? 'completed' : 'failed';
+  return {
+    specversion: '1.0',
+    id: jobId,
+    source: 'https://cfw.example.com/v3/p',
+    type: `cfw.job.${status}`,
+    subject: jobId,
+    time: '2026-11-24T00:00:00.000Z',
+    datacontenttype: 'application/json',
+    data: {
+      projectId: 'p',
+      jobId,
+      status,
+      cfwStatus: reason === null ? 'Success' : 'Failed',
+      reason,
+      message: reason,
+      beginTime: null,
+      endTime: null,
+      enqueuedAt: '2026-11-24T00:00:00.000Z',
+      polls: 1,
+      watchId: null,
+      errorCounts: {},
+      lastError: null,
+      metadata: { orderId: jobId },
+    },
+  } as CfwJobEvent;
+}
+
+/** Appends events as the publisher does; returns the ids of their entries. */
+export async function append(redis: RedisClient, ...jobIds: string[]): Promise<string[]> {
+  return await Promise.all(
+    jobIds.map(async (jobId) => (await redis.xadd(STREAM, '*', ...toEntry(eventOf(jobId)))) as string),
+  );
+}
