@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { dropDead, listDead, replayDead } from './commands/dead.js';
 import { enqueue } from './commands/enqueue.js';
 import { simulator } from './commands/simulator.js';
 import { start } from './commands/start.js';
@@ -28,6 +29,11 @@ const duration = (text: string) => {
 const id = (text: string) => {
   if (!ID_PATTERN.test(text)) throw new InvalidArgumentError('Allowed are 1 to 64 characters of A-Z a-z 0-9 _ -.');
   return text;
+};
+const entryId = (text: string, before: string[] = []) => {
+  if (!/^\d+-\d+$/.test(text))
+    throw new InvalidArgumentError('Allowed is the id of a dead letter, as "dead list" prints it.');
+  return [...before, text];
 };
 const port = (text: string) => {
   if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535) throw new InvalidArgumentError('Allowed is 0 to 65535.');
@@ -114,6 +120,31 @@ function createProgram(untilStopped: () => AbortSignal, setExitCode: (code: numb
         throw new ConfigError(['--project or CFW_PROJECT_ID is needed: the project of the job']);
       if (!(await status(config, { projectId, jobId, watchId }, terminal))) setExitCode(FAILED);
     });
+
+  const dead = program.command('dead').description('see to events that a consumer group could not handle');
+  dead
+    .command('list')
+    .description('print the dead letters, oldest first')
+    .option('--group <name>', 'those of one consumer group')
+    .option('--json', 'one JSON object a line', false)
+    .action(async ({ group, json }) => {
+      await listDead(loadBaseConfig(process.env), { group, json }, terminal);
+    });
+  for (const [name, does, act] of [
+    ['replay', 'give dead letters to their groups once more', replayDead],
+    ['drop', 'forget dead letters', dropDead],
+  ] as const) {
+    dead
+      .command(name)
+      .description(does)
+      .argument('[id...]', 'ids of dead letters', entryId)
+      .option('--all', 'all dead letters, or all of --group', false)
+      .option('--group <name>', 'those of one consumer group')
+      .action(async (letterIds: string[] = [], { all, group }) => {
+        if (all === letterIds.length > 0) throw new ConfigError(['either ids of dead letters or --all is needed']);
+        if (!(await act(loadBaseConfig(process.env), { letterIds, all, group }, terminal))) setExitCode(FAILED);
+      });
+  }
 
   program
     .command('simulator')
