@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { getProxyForUrl } from 'proxy-from-env';
 import { z } from 'zod';
 import { DURATION_FORM, parseDuration } from './duration.js';
@@ -34,6 +35,8 @@ export const SECRET_VARIABLES = [
   'OS_PASSWORD',
   'CFW_AUTH_TOKEN',
   'REDIS_URL',
+  'REDIS_PASSWORD',
+  'REDIS_SENTINEL_PASSWORD',
   'HTTP_TOKEN',
 ] as const;
 type SecretVariable = (typeof SECRET_VARIABLES)[number];
@@ -92,6 +95,21 @@ const redisKey = (fallback: string) =>
       error: 'allowed are 1 to 128 printable ASCII characters without spaces',
     });
 
+const addresses = z
+  .string()
+  .transform((text, context) => {
+    const found = text
+      .split(',')
+      .map((address) => /^\s*(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):(\d{1,5})\s*$/.exec(address));
+    const parsed = found.map((match) => ({ host: match?.[1]?.replace(/[[\]]/g, '') ?? '', port: Number(match?.[2]) }));
+    if (parsed.some(({ port }) => !(port >= 1 && port <= 65_535))) {
+      context.addIssue({ code: 'custom', message: 'allowed is host:port,host:port …' });
+      return z.NEVER;
+    }
+    return parsed;
+  })
+  .optional();
+
 /** Every variable, with the text that counts where it is not set; `.env.example` is held to this by a test. */
 export const environmentSchema = z.object({
   CFW_ENDPOINT: baseUrl(
@@ -120,6 +138,16 @@ export const environmentSchema = z.object({
     'redis://[user:password@]host[:port][/db] or rediss:// for TLS',
     ({ protocol, pathname }) => /^rediss?:$/.test(protocol) && /^(\/\d*)?$/.test(pathname),
   ).default('redis://127.0.0.1:6379'),
+  REDIS_SENTINELS: addresses,
+  REDIS_SENTINEL_NAME: z.string().optional(),
+  REDIS_SENTINEL_PASSWORD: z.string().optional(),
+  REDIS_CLUSTER: addresses,
+  REDIS_USERNAME: z.string().optional(),
+  REDIS_PASSWORD: z.string().optional(),
+  REDIS_TLS: flag,
+  REDIS_TLS_CA_FILE: z.string().optional(),
+  REDIS_TLS_CERT_FILE: z.string().optional(),
+  REDIS_TLS_KEY_FILE: z.string().optional(),
   QUEUE_NAME: z
     .string()
     .default('cfw-jobs')
@@ -147,10 +175,37 @@ export const environmentSchema = z.object({
   LOG_LEVEL: z.enum(LOG_LEVELS, { error: `allowed is one of ${LOG_LEVELS.join(', ')}` }).default('info'),
 });
 
-/** What is needed to reach Redis, the queue and the stream: all that `enqueue`, `watch` and `status` use. */
-export interface RedisConfig {
-  readonly url: Secret;
+/** Where one server listens. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
 }
+
+/** What a connection by TLS trusts and shows, in PEM; what is undefined is left to Node: its own authorities, no certificate. */
+export interface TlsConfig {
+  readonly ca: string | undefined;
+  readonly cert: string | undefined;
+  readonly key: Secret | undefined;
+}
+
+/** How several Redis servers are logged in to; the URL of a single one has all of that. */
+interface LoginConfig {
+  readonly username: string | undefined;
+  readonly password: Secret | undefined;
+  readonly tls: TlsConfig | undefined;
+}
+
+/** How Redis is reached: one server, one that Sentinel tells, or a Redis Cluster. */
+export type RedisConfig =
+  | { readonly kind: 'server'; readonly url: Secret; readonly tls: TlsConfig | undefined }
+  | (LoginConfig & {
+      readonly kind: 'sentinel';
+      readonly sentinels: readonly Address[];
+      /** The name under which the Sentinels know the master. */
+      readonly name: string;
+      readonly sentinelPassword: Secret | undefined;
+    })
+  | (LoginConfig & { readonly kind: 'cluster'; readonly nodes: readonly Address[] });
 
 /** The BullMQ queue. */
 export interface QueueConfig {
@@ -227,8 +282,10 @@ type Parsed = z.output<typeof environmentSchema>;
  */
 export function loadBaseConfig(env: Environment): BaseConfig {
   const { parsed, secrets, problems } = parseEnvironment(env);
+  const tls = redisTls(parsed, givenIn(env), problems);
+  problems.push(...redisProblems(parsed, givenIn(env)));
   if (problems.length > 0) throw new ConfigError(problems);
-  return freeze(baseConfig(parsed as Parsed, secrets));
+  return freeze(baseConfig(parsed as Parsed, secrets, tls));
 }
 
 /**
@@ -238,15 +295,14 @@ export function loadBaseConfig(env: Environment): BaseConfig {
  */
 export function loadConfig(env: Environment): Config {
   const { parsed, secrets, problems } = parseEnvironment(env);
-  problems.push(
-    ...problemsTogether(parsed, (name) => isSet(env[name]) || (isSecret(name) && isSet(env[`${name}_FILE`]))),
-  );
+  const tls = redisTls(parsed, givenIn(env), problems);
+  problems.push(...redisProblems(parsed, givenIn(env)), ...problemsTogether(parsed, givenIn(env)));
   if (problems.length > 0) throw new ConfigError(problems);
 
   const whole = parsed as Parsed;
   const endpoint = whole.CFW_ENDPOINT ?? regionEndpoint(whole.CFW_REGION ?? '');
   return freeze({
-    ...baseConfig(whole, secrets),
+    ...baseConfig(whole, secrets, tls),
     cfw: {
       endpoint: endpoint.replace(/\/+$/, ''),
       requestTimeoutMs: whole.CFW_REQUEST_TIMEOUT,
@@ -362,10 +418,116 @@ const isSecret = (name: string) => (SECRET_VARIABLES as readonly string[]).inclu
 
 const isSet = (text: string | undefined): text is string => text !== undefined && text !== '';
 
-function baseConfig(parsed: Parsed, secrets: Partial<Record<SecretVariable, Secret>>): BaseConfig {
+/** Whether a variable is set, be it by itself or as a file. */
+const givenIn = (env: Environment) => (name: string) =>
+  isSet(env[name]) || (isSecret(name) && isSet(env[`${name}_FILE`]));
+
+/** The three ways to Redis exclude one another, and what belongs to one makes no sense with another. */
+function redisProblems(parsed: Partial<Parsed>, given: (name: string) => boolean): string[] {
+  const problems: string[] = [];
+  const ways = ['REDIS_URL', 'REDIS_SENTINELS', 'REDIS_CLUSTER'].filter(given);
+  if (ways.length > 1) problems.push(`${ways.join(' and ')} are set; allowed is one of them`);
+  if (given('REDIS_SENTINELS') !== given('REDIS_SENTINEL_NAME')) {
+    problems.push(
+      'REDIS_SENTINELS and REDIS_SENTINEL_NAME are needed together: where the Sentinels are, and the name of the master',
+    );
+  }
+  if (given('REDIS_SENTINEL_PASSWORD') && !given('REDIS_SENTINELS')) {
+    problems.push('REDIS_SENTINEL_PASSWORD is set; allowed is that with REDIS_SENTINELS only');
+  }
+  if (!given('REDIS_SENTINELS') && !given('REDIS_CLUSTER')) {
+    for (const [name, where] of [
+      ['REDIS_USERNAME', 'redis://user:password@host'],
+      ['REDIS_PASSWORD', 'redis://user:password@host'],
+      ['REDIS_TLS', 'rediss://host'],
+    ] as const) {
+      if (given(name) && parsed[name] !== false) {
+        problems.push(
+          `${name} is set; it goes with REDIS_SENTINELS or REDIS_CLUSTER, and REDIS_URL has it in itself: ${where}`,
+        );
+      }
+    }
+  }
+  const { QUEUE_PREFIX, EVENT_STREAM } = parsed;
+  if (given('REDIS_CLUSTER') && QUEUE_PREFIX !== undefined && EVENT_STREAM !== undefined) {
+    const tag = hashTag(QUEUE_PREFIX);
+    if (tag === undefined || tag !== hashTag(EVENT_STREAM)) {
+      problems.push(
+        `QUEUE_PREFIX and EVENT_STREAM: "${QUEUE_PREFIX}" and "${EVENT_STREAM}" must share one hash tag with REDIS_CLUSTER, ` +
+          'so that all keys are on one node; allowed is the same text in braces in both, such as {cfw}',
+      );
+    }
+  }
+  return problems;
+}
+
+/** What of a key decides on its slot, where that is not the whole key (https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags). */
+function hashTag(key: string): string | undefined {
+  return /^[^{]*\{([^}]+)\}/.exec(key)?.[1];
+}
+
+/** Reads the files of TLS; what is wrong with them is added to the problems. */
+function redisTls(
+  parsed: Partial<Parsed>,
+  given: (name: string) => boolean,
+  problems: string[],
+): TlsConfig | undefined {
+  const names = ['REDIS_TLS_CA_FILE', 'REDIS_TLS_CERT_FILE', 'REDIS_TLS_KEY_FILE'] as const;
+  const byTls =
+    given('REDIS_SENTINELS') || given('REDIS_CLUSTER')
+      ? parsed.REDIS_TLS === true
+      : parsed.REDIS_URL?.startsWith('rediss:') === true;
+  if (!byTls && names.some(given)) {
+    problems.push(
+      `${names.filter(given).join(', ')}: set without TLS; allowed is that with rediss:// in REDIS_URL or with REDIS_TLS=true`,
+    );
+  }
+  if (given('REDIS_TLS_CERT_FILE') !== given('REDIS_TLS_KEY_FILE')) {
+    problems.push('REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE are needed together: the client certificate and its key');
+  }
+  const [ca, cert, key] = names.map((name) => {
+    const file = parsed[name];
+    if (file === undefined) return undefined;
+    try {
+      const text = readFileSync(file, 'utf8');
+      if (text.includes('-----BEGIN ')) return text;
+      problems.push(`${name}: "${file}" holds nothing in PEM; allowed is a file that begins with -----BEGIN`);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      problems.push(`${name}: "${file}" cannot be read (${code}); allowed is the path of a readable file`);
+    }
+    return undefined;
+  });
+  return byTls ? { ca, cert, key: key === undefined ? undefined : new Secret(key) } : undefined;
+}
+
+function redisConfig(
+  parsed: Parsed,
+  secrets: Partial<Record<SecretVariable, Secret>>,
+  tls: TlsConfig | undefined,
+): RedisConfig {
+  const login = { username: parsed.REDIS_USERNAME, password: secrets.REDIS_PASSWORD, tls };
+  if (parsed.REDIS_SENTINELS !== undefined) {
+    return {
+      kind: 'sentinel',
+      sentinels: parsed.REDIS_SENTINELS,
+      name: parsed.REDIS_SENTINEL_NAME as string,
+      sentinelPassword: secrets.REDIS_SENTINEL_PASSWORD,
+      ...login,
+    };
+  }
+  if (parsed.REDIS_CLUSTER !== undefined) return { kind: 'cluster', nodes: parsed.REDIS_CLUSTER, ...login };
+  return { kind: 'server', url: secrets.REDIS_URL ?? new Secret(parsed.REDIS_URL), tls };
+}
+
+function baseConfig(
+  parsed: Parsed,
+  secrets: Partial<Record<SecretVariable, Secret>>,
+  tls: TlsConfig | undefined,
+): BaseConfig {
   return {
     projectId: parsed.CFW_PROJECT_ID,
-    redis: { url: secrets.REDIS_URL ?? new Secret(parsed.REDIS_URL) },
+    redis: redisConfig(parsed, secrets, tls),
     queue: { name: parsed.QUEUE_NAME, prefix: parsed.QUEUE_PREFIX },
     events: {
       stream: parsed.EVENT_STREAM,

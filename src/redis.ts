@@ -1,5 +1,6 @@
-import { Redis, type RedisOptions } from 'ioredis';
-import type { RedisConfig } from './config.js';
+import { Cluster, Redis, type RedisOptions } from 'ioredis';
+import type { RedisConfig, TlsConfig } from './config.js';
+import { isCluster, type RedisClient } from './redis-client.js';
 
 const COMMON = {
   connectionName: 'cfw-job-poller',
@@ -8,16 +9,25 @@ const COMMON = {
   connectTimeout: 5_000,
 } satisfies RedisOptions;
 
+/** A server that was the master and is not any more says so; connecting anew finds the one that is, and asks it again. */
+const reconnectOnError = (error: Error) => (/READONLY|UNBLOCKED/.test(error.message) ? 2 : false);
+
+/** In a failover commands are sent again and again until the new master is known: that takes seconds, seldom minutes. */
+const CLUSTER_RETRIES = { maxRedirections: 200, retryDelayOnFailover: 250, retryDelayOnClusterDown: 250 };
+
+/** How Redis's servers are found again. */
+interface Patience {
+  /** The pause before connecting is tried for the `times`-th time; null gives up. */
+  readonly retry: (times: number) => number | null;
+  readonly lazyConnect: boolean;
+}
+
 /**
  * A connection for a service: it reconnects for ever, and commands wait for it rather than fail. ioredis sends commands
  * again that were under way when the connection broke, so each must be safe to run twice.
  */
-export function serviceRedis({ url }: RedisConfig): Redis {
-  return new Redis(url.reveal(), {
-    ...COMMON,
-    maxRetriesPerRequest: null,
-    retryStrategy: (times) => Math.min(100 * 2 ** Math.min(times, 5), 2_000),
-  });
+export function serviceRedis(config: RedisConfig): RedisClient {
+  return connect(config, { retry: (times) => Math.min(100 * 2 ** Math.min(times, 5), 2_000), lazyConnect: false });
 }
 
 /** How long a command waits for Redis to answer for the first time, in milliseconds. */
@@ -33,9 +43,14 @@ export class RedisUnreachableError extends Error {
  *
  * @throws {RedisUnreachableError}
  */
-export async function commandRedis({ url }: RedisConfig): Promise<Redis> {
-  const redis = new Redis(url.reveal(), { ...COMMON, lazyConnect: true, retryStrategy: () => null });
-  let cause: Error | undefined;
+export async function commandRedis(config: RedisConfig): Promise<RedisClient> {
+  let connected = false;
+  const redis = connect(config, {
+    // Once there, a connection that breaks is made again.
+    retry: (times) => (connected ? Math.min(100 * times, 2_000) : null),
+    lazyConnect: true,
+  });
+  let cause: (Error & { lastNodeError?: Error }) | undefined;
   redis.on('error', (error: Error) => {
     cause = error;
   });
@@ -48,14 +63,138 @@ export async function commandRedis({ url }: RedisConfig): Promise<Redis> {
     await redis.connect();
     await redis.ping();
   } catch (error) {
-    const { host, port } = redis.options;
+    const where = address(config, redis);
     redis.disconnect();
-    const reason = cause ?? (error as Error);
-    throw new RedisUnreachableError(`Redis at ${host}:${port} cannot be used: ${reason.message || reason.name}`);
+    const reason = cause?.lastNodeError ?? cause ?? (error as Error);
+    throw new RedisUnreachableError(`${where} cannot be used: ${reason.message || reason.name}`);
   } finally {
     clearTimeout(late);
   }
-  // From now on, a connection that breaks is made again.
-  redis.options.retryStrategy = (times) => Math.min(100 * times, 2_000);
+  connected = true;
   return redis;
+}
+
+function address(config: RedisConfig, redis: RedisClient): string {
+  const list = (addresses: readonly { host: string; port: number }[]) =>
+    addresses.map(({ host, port }) => `${host}:${port}`).join(', ');
+  if (config.kind === 'sentinel') return `Redis "${config.name}" by the Sentinels at ${list(config.sentinels)}`;
+  if (config.kind === 'cluster') return `Redis Cluster at ${list(config.nodes)}`;
+  return isCluster(redis) ? 'Redis' : `Redis at ${redis.options.host}:${redis.options.port}`;
+}
+
+function connect(config: RedisConfig, { retry, lazyConnect }: Patience): RedisClient {
+  const login = () => currentLogin(config);
+  const options = { ...COMMON, ...login(), ...tlsOptions(config.tls), maxRetriesPerRequest: null };
+  switch (config.kind) {
+    case 'server': {
+      const { protocol, hostname, port, pathname } = new URL(config.url.reveal());
+      const tls = protocol === 'rediss:' ? { tls: options.tls ?? {} } : {};
+      return keepLogin(
+        new Redis({
+          ...options,
+          ...tls,
+          reconnectOnError,
+          host: hostname.replace(/[[\]]/g, '') || '127.0.0.1',
+          port: Number(port || 6379),
+          db: Number(pathname.slice(1) || 0),
+          retryStrategy: retry,
+          lazyConnect,
+        }),
+        login,
+      );
+    }
+    case 'sentinel':
+      return keepLogin(
+        new Redis({
+          ...options,
+          reconnectOnError,
+          sentinels: [...config.sentinels],
+          name: config.name,
+          ...(config.sentinelPassword === undefined ? {} : { sentinelPassword: config.sentinelPassword.reveal() }),
+          ...(options.tls === undefined ? {} : { sentinelTLS: options.tls, enableTLSForSentinelMode: true }),
+          // A master that is cut off, but does not know it yet, is left as soon as the Sentinels have chosen another.
+          failoverDetector: true,
+          sentinelRetryStrategy: retry,
+          retryStrategy: retry,
+          lazyConnect,
+        }),
+        login,
+      );
+    case 'cluster':
+      return keepClusterLogin(
+        new Cluster([...config.nodes], {
+          redisOptions: options,
+          clusterRetryStrategy: retry,
+          ...CLUSTER_RETRIES,
+          lazyConnect,
+        }),
+        login,
+      );
+    default:
+      return config satisfies never;
+  }
+}
+
+type Login = Pick<RedisOptions, 'username' | 'password'>;
+
+/** User and password as they are now: the file of a secret is read anew. */
+function currentLogin(config: RedisConfig): Login {
+  if (config.kind === 'server') {
+    config.url.refresh();
+    const { username, password } = new URL(config.url.reveal());
+    return {
+      ...(username === '' ? {} : { username: decoded(username) }),
+      ...(password === '' ? {} : { password: decoded(password) }),
+    };
+  }
+  const { username, password } = config;
+  password?.refresh();
+  return {
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password: password.reveal() }),
+  };
+}
+
+/** A URL has some characters in the form %40; a lone % stands for itself. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/**
+ * Lets a connection, and each copy that is made of it, log in with the password that is valid then, whenever it connects
+ * anew. ioredis knows but the one that it was made with, and BullMQ makes copies of its own.
+ */
+function keepLogin(redis: Redis, login: () => Login): Redis {
+  const { connect, duplicate } = redis;
+  redis.connect = ((callback) => {
+    Object.assign(redis.options, login());
+    return connect.call(redis, callback);
+  }) satisfies Redis['connect'];
+  redis.duplicate = ((override?: RedisOptions) =>
+    keepLogin(duplicate.call(redis, override), login)) as Redis['duplicate'];
+  return redis;
+}
+
+function keepClusterLogin(cluster: Cluster, login: () => Login): Cluster {
+  const { duplicate } = cluster;
+  // Each connection to a node is announced before it connects.
+  cluster.on('+node', (node: Redis) => keepLogin(node, login));
+  cluster.duplicate = ((...args: Parameters<Cluster['duplicate']>) =>
+    keepClusterLogin(duplicate.apply(cluster, args), login)) as Cluster['duplicate'];
+  return cluster;
+}
+
+function tlsOptions(tls: TlsConfig | undefined): Pick<RedisOptions, 'tls'> {
+  if (tls === undefined) return {};
+  const { ca, cert, key } = tls;
+  return {
+    tls: {
+      ...(ca === undefined ? {} : { ca }),
+      ...(cert === undefined || key === undefined ? {} : { cert, key: key.reveal() }),
+    },
+  };
 }

@@ -17,11 +17,14 @@ import { logRedisState } from './ops/redis-log.js';
 import { exponentialBackoff, withJitter } from './polling/index.js';
 import { type EndedJob, JobWorker } from './queue/index.js';
 import { serviceRedis } from './redis.js';
+import { inspectOnceThere, type UnfitRedisError } from './redis-fitness.js';
 
 /** A running sidecar. */
 export interface Sidecar {
   /** Where its HTTP listens, such as `http://127.0.0.1:8080`. */
   readonly url: string;
+  /** Resolves where Redis turns out to be unfit, which may be after the start: it need not be there yet then. */
+  readonly unfit: Promise<UnfitRedisError>;
   /**
    * Takes no more jobs, parks what is held, publishes what calls under way bring, closes all connections.
    *
@@ -39,6 +42,7 @@ export async function startSidecar(config: Config, logger: Logger): Promise<Side
   const { cfw, events, polling, queue, worker } = config;
   const redis = serviceRedis(config.redis);
   logRedisState(redis, logger);
+  const unfit = inspectOnceThere(redis, (message) => logger.warn(message));
   const { client, close: closeClient } = createClient(config, logger);
   const http = createHttpServer(createReadiness(redis, () => client.credentialState));
   let url: string;
@@ -92,6 +96,7 @@ export async function startSidecar(config: Config, logger: Logger): Promise<Side
 
   return {
     url,
+    unfit,
     async stop() {
       logger.info('stopping: held jobs are parked');
       const stopped = await jobs.stop();

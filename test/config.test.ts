@@ -3,10 +3,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterAll, describe, expect, it } from '@jest/globals';
-import { ConfigError, environmentSchema, loadBaseConfig, loadConfig, SECRET_VARIABLES } from '../src/config.js';
+import {
+  type BaseConfig,
+  ConfigError,
+  environmentSchema,
+  loadBaseConfig,
+  loadConfig,
+  SECRET_VARIABLES,
+} from '../src/config.js';
 import { Secret } from '../src/secret.js';
 
 type Environment = Record<string, string>;
+
+const redisUrl = ({ redis }: BaseConfig) => (redis.kind === 'server' ? redis.url.reveal() : redis.kind);
 
 const SOUND: Environment = { CFW_ENDPOINT: 'https://cfw.example.com', CFW_AUTH_TOKEN: 'the-token' };
 const HTTP_TOKEN = 'sixteen-letters-';
@@ -43,7 +52,7 @@ describe('the configuration', () => {
       worker: { concurrency: 500 },
       http: { host: '127.0.0.1', port: 8_080, token: undefined },
     });
-    expect(config.redis.url.reveal()).toBe('redis://127.0.0.1:6379');
+    expect(redisUrl(config)).toBe('redis://127.0.0.1:6379');
     expect(config.credentials.kind === 'token' && config.credentials.token.reveal()).toBe('the-token');
   });
 
@@ -78,7 +87,7 @@ describe('the configuration', () => {
       worker: { concurrency: 1 },
       http: { host: '::', port: 0 },
     });
-    expect(config.redis.url.reveal()).toBe('rediss://user:password@redis.example.com:6380/3');
+    expect(redisUrl(config)).toBe('rediss://user:password@redis.example.com:6380/3');
     expect(config.http.token?.reveal()).toBe(HTTP_TOKEN);
   });
 
@@ -292,7 +301,7 @@ describe('a secret of the configuration', () => {
       HTTP_TOKEN_FILE: fileWith('http', `${HTTP_TOKEN}\n`),
     });
     expect(config.credentials.kind === 'token' && config.credentials.token.reveal()).toBe('from-a-file');
-    expect(config.redis.url.reveal()).toBe('redis://redis.example.com');
+    expect(redisUrl(config)).toBe('redis://redis.example.com');
     expect(config.http.token?.reveal()).toBe(HTTP_TOKEN);
   });
 
@@ -420,7 +429,7 @@ describe('the part of the configuration that all commands need', () => {
   it('needs neither an endpoint nor credentials', () => {
     const config = loadBaseConfig({ QUEUE_NAME: 'other', CFW_PROJECT_ID: 'p1' });
     expect(config).toMatchObject({ projectId: 'p1', queue: { name: 'other' }, logLevel: 'info' });
-    expect(config.redis.url.reveal()).toBe('redis://127.0.0.1:6379');
+    expect(redisUrl(config)).toBe('redis://127.0.0.1:6379');
   });
 
   it('is held to the same rules', () => {

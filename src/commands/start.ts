@@ -5,10 +5,17 @@ import { startSidecar } from '../sidecar.js';
 /**
  * Runs the sidecar until SIGTERM or SIGINT; a second signal ends the process at once.
  *
+ * @throws {UnfitRedisError}
  * @returns false where it could not stop in order, since Redis was away.
  */
 export async function start(config: Config, stop: AbortSignal): Promise<boolean> {
   const sidecar = await startSidecar(config, createLogger(config.logLevel));
-  if (!stop.aborted) await new Promise((resolve) => stop.addEventListener('abort', resolve, { once: true }));
-  return await sidecar.stop();
+  const stopped = new Promise<undefined>((resolve) => {
+    if (stop.aborted) resolve(undefined);
+    else stop.addEventListener('abort', () => resolve(undefined), { once: true });
+  });
+  const unfit = await Promise.race([stopped, sidecar.unfit]);
+  const inOrder = await sidecar.stop();
+  if (unfit !== undefined) throw unfit;
+  return inOrder;
 }
