@@ -1,0 +1,55 @@
+import { describe, expect, it } from '@jest/globals';
+import { isCluster } from '../../src/redis-client.js';
+import { eventually } from '../support/eventually.js';
+import { cfwEnvironment, Flow } from '../support/flow.js';
+import { useRedisServers } from '../support/redis-servers.js';
+import { useCleanUp } from '../support/sidecar.js';
+
+const redis = useRedisServers();
+const start = useCleanUp();
+const PASSWORD = 'a password with @ and %';
+
+/** Lets a master die while jobs are on their way, and sees to it that each has its event all the same. */
+async function outlives(env: Record<string, string>, flow: Flow, fail: () => Promise<void>): Promise<void> {
+  const sidecar = start.command(['start'], env);
+  await sidecar.logged('redis is there');
+  const ids = await flow.enqueue(300, 12_000);
+  // What Redis has acknowledged as replicated is what it promises to keep.
+  const { redis: client } = flow;
+  const master = isCluster(client) ? client.nodes('master') : [client];
+  await Promise.all(master.map((node) => node.call('WAIT', 1, 10_000)));
+  await eventually(() => flow.handled.size > 20, { timeoutMs: 60_000 });
+  await fail();
+  const more = flow.enqueue(50, 3_000);
+  await flow.end([...ids, ...(await more)], 120_000);
+  // The same watch of the same job has one event: replication keeps the order, so the memory goes with the entry.
+  const published = await flow.published();
+  expect(published).toHaveLength(350);
+  expect(new Set(published).size).toBe(350);
+  expect((await sidecar.kill('SIGTERM')).code).toBe(0);
+}
+
+describe('a failover in mid-flight', () => {
+  it('of Sentinel loses nothing', async () => {
+    const { master, addresses } = await redis.sentinels('sentinel-password');
+    const simulator = await start.simulator();
+    const env = {
+      ...cfwEnvironment(simulator),
+      REDIS_SENTINELS: addresses,
+      REDIS_SENTINEL_NAME: 'cfw',
+      REDIS_PASSWORD: 'sentinel-password',
+    };
+    const flow = new Flow(env, simulator);
+    start.onEnd(() => flow.stop());
+    await outlives(env, flow, () => master.kill());
+  });
+
+  it('of a Cluster with three masters loses nothing', async () => {
+    const { masterOf, addresses } = await redis.cluster(PASSWORD);
+    const simulator = await start.simulator();
+    const env = { ...cfwEnvironment(simulator), REDIS_CLUSTER: addresses, REDIS_PASSWORD: PASSWORD };
+    const flow = new Flow(env, simulator);
+    start.onEnd(() => flow.stop());
+    await outlives(env, flow, async () => (await masterOf('{cfw}')).kill());
+  });
+});

@@ -1,0 +1,76 @@
+import { loadBaseConfig } from '../../src/config.js';
+import { CfwJobEventSubscriber, CfwJobProducer } from '../../src/index.js';
+import { serviceRedis } from '../../src/redis.js';
+import type { RedisClient } from '../../src/redis-client.js';
+import type { Simulator } from '../../src/simulator/index.js';
+import { eventually } from './eventually.js';
+import { STREAM } from './redis.js';
+import { PROJECT } from './sidecar.js';
+
+/** What the sidecar needs besides Redis. */
+export function cfwEnvironment(simulator: Simulator): Record<string, string> {
+  return {
+    CFW_ENDPOINT: simulator.url,
+    CFW_AUTH_TOKEN: simulator.token,
+    CFW_PROJECT_ID: PROJECT,
+    CFW_REQUEST_TIMEOUT: '1s',
+    POLL_INITIAL_DELAY: '100ms',
+    POLL_MAX_DELAY: '500ms',
+    HTTP_PORT: '0',
+  };
+}
+
+/** A producer, a subscriber and a look at the stream, all by the environment that the sidecar has, too. */
+export class Flow {
+  readonly redis: RedisClient;
+  readonly producer: CfwJobProducer;
+  readonly subscriber: CfwJobEventSubscriber;
+  readonly handled = new Set<string>();
+  readonly #simulator: Simulator;
+
+  constructor(env: Record<string, string>, simulator: Simulator) {
+    this.redis = serviceRedis(loadBaseConfig(env).redis);
+    this.redis.on('error', () => {});
+    this.producer = new CfwJobProducer({ redis: this.redis, projectId: PROJECT });
+    this.subscriber = new CfwJobEventSubscriber({
+      redis: this.redis,
+      group: 'test',
+      consumer: 'one',
+      from: 'start',
+      claimIdleMs: 2_000,
+      handler: ({ id }) => this.handled.add(id),
+    });
+    this.#simulator = simulator;
+  }
+
+  /** Enqueues jobs whose durations are spread over some time; returns their ids. */
+  async enqueue(count: number, spreadMs: number): Promise<string[]> {
+    const ids = Array.from({ length: count }, (_, n) => {
+      const options = { projectId: PROJECT, durationMs: (n * spreadMs) / count, outcome: 'Success' as const };
+      return this.#simulator.addJob(options).jobId;
+    });
+    await this.producer.enqueueMany(ids.map((jobId) => ({ jobId })));
+    return ids;
+  }
+
+  /** The ids of the events on the stream, oldest first. */
+  async published(): Promise<string[]> {
+    const entries = await this.redis.xrange(STREAM, '-', '+');
+    return entries.map(([, fields]) => fields[fields.indexOf('id') + 1] ?? '');
+  }
+
+  /** Waits until each job has its event and the subscriber has handled it, and nothing is left pending. */
+  async end(ids: readonly string[], timeoutMs = 60_000): Promise<void> {
+    await eventually(() => ids.every((id) => this.handled.has(id)), {
+      timeoutMs,
+      what: `the events of ${ids.length} jobs at the subscriber`,
+    });
+    await eventually(async () => (await this.redis.xpending(STREAM, 'test'))[0] === 0, { what: 'nothing pending' });
+  }
+
+  async stop(): Promise<void> {
+    await this.subscriber.stop();
+    await this.producer.close();
+    this.redis.disconnect();
+  }
+}
