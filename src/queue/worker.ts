@@ -106,7 +106,7 @@ const KEEP_ENDED_COUNT = 10_000;
 const TROUBLE_DELAY_MS = 5_000;
 /** On stopping, calls under way may take this long before they are cut. */
 const STOP_CALLS_MS = 5_000;
-/** After this the stop is given up: RedisClient is away, and held jobs come back by the check for stalled ones. */
+/** After this the stop is given up: Redis is away, and held jobs come back by the check for stalled ones. */
 const STOP_MS = 8_000;
 /** Failed jobs are looked for this often. */
 const RECONCILE_MS = 10_000;

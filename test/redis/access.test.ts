@@ -2,11 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
+import { CfwJobEventSubscriber, CfwJobWaiter, type DeadLetter } from '../../src/index.js';
 import { run } from '../support/command.js';
 import { eventually } from '../support/eventually.js';
 import { cfwEnvironment, Flow } from '../support/flow.js';
 import { certificates, useRedisServers } from '../support/redis-servers.js';
-import { useCleanUp } from '../support/sidecar.js';
+import { PROJECT, useCleanUp } from '../support/sidecar.js';
 
 const redis = useRedisServers();
 const start = useCleanUp();
@@ -61,37 +62,55 @@ describe('users of Redis with the permissions that docs/redis.md lists', () => {
     await admin.call('ACL', 'SETUSER', ...documentedAcl('cfw-job-poller', 'one'));
     await admin.call('ACL', 'SETUSER', ...documentedAcl('cfw-subscriber', 'two'));
     await admin.call('ACL', 'SETUSER', 'default', 'resetpass', '>admin');
-    const simulator = await start.simulator({ faults: [] } as never);
+    const simulator = await start.simulator();
     const address = `127.0.0.1:${server.port}`;
     const env = { ...cfwEnvironment(simulator), REDIS_URL: `redis://cfw-job-poller:one@${address}` };
     const sidecar = start.command(['start'], env);
     await sidecar.logged('redis is there');
-    const producing = new Flow(env, simulator);
+    const producing = new Flow(env, simulator, 'producers');
     start.onEnd(() => producing.stop());
-    const subscribing = new Flow({ ...env, REDIS_URL: `redis://cfw-subscriber:two@${address}` }, simulator);
-    start.onEnd(() => subscribing.stop());
-    const ids = await producing.enqueue(40, 4_000);
-    // Raw producers, twins, data that does not fit, a restart with jobs in hand: what makes the worker use its other scripts.
-    const queue = start.rawQueue({ client: producing.redis } as never);
-    await queue.addBulk(ids.map((jobId) => ({ name: 'twin', data: { jobId } })));
-    await queue.add('unfit', { jobId: '../x' });
-    await eventually(() => subscribing.handled.size > 5);
-    await sidecar.kill('SIGKILL');
-    const second = start.command(['start'], env);
-    await subscribing.end([...ids]);
-    for (const args of [
-      ['enqueue', 'by-hand'],
-      ['status', ids[0] ?? ''],
-      ['dead', 'list'],
-      ['watch', '--from-start', '--until-idle', '1s'],
-    ]) {
-      const { code, stderr } = await run(args, env);
-      expect([args, code, stderr]).toEqual([args, 0, '']);
+    const login = { username: 'cfw-subscriber', password: 'two' };
+    const handled = new Set<string>();
+    const letters: DeadLetter[] = [];
+    const subscriber = new CfwJobEventSubscriber({
+      redis: server.connect({ ...login, maxRetriesPerRequest: null }),
+      ...{ group: 'billing', consumer: 'one', from: 'start', maxDeliveries: 2, retryDelayMs: 10 },
+      onDeadLetter: (letter) => letters.push(letter),
+      handler: ({ id, data }) => {
+        if (data.reason === 'INVALID_REQUEST') throw new Error('what is this');
+        handled.add(id);
+      },
+    });
+    start.onEnd(() => subscriber.stop());
+    const waiter = new CfwJobWaiter({ redis: server.connect(login) });
+    start.onEnd(() => waiter.close());
+    try {
+      const ids = await producing.enqueue(40, 4_000);
+      // Raw producers, twins, data that does not fit, a restart with jobs in hand: what makes the worker use its other scripts.
+      const queue = start.rawQueue({ client: producing.redis } as never);
+      await queue.addBulk(ids.map((jobId) => ({ name: 'twin', data: { jobId } })));
+      await queue.add('unfit', { jobId: '../x' });
+      await eventually(() => handled.size > 5);
+      await sidecar.kill('SIGKILL');
+      const second = start.command(['start'], env);
+      await producing.end(ids);
+      await eventually(() => ids.every((id) => handled.has(id)) && letters.length === 1);
+      expect((await waiter.waitForJob({ projectId: PROJECT, jobId: ids[0] ?? '' })).id).toBe(ids[0]);
+      for (const args of [
+        ['enqueue', 'by-hand'],
+        ['status', ids[0] ?? ''],
+        ['dead', 'list'],
+        ['watch', '--from-start', '--until-idle', '1s'],
+      ]) {
+        const { code, stderr } = await run(args, env);
+        expect([args, code, stderr]).toEqual([args, 0, '']);
+      }
+      expect((await second.kill('SIGTERM')).code).toBe(0);
+    } finally {
+      // Each line tells which command or key was denied to whom: the ACL in docs/redis.md lacks it.
+      const denied = (await admin.call('ACL', 'LOG')) as string[][];
+      expect(denied.map((entry) => entry.join(' '))).toEqual([]);
     }
-    expect((await second.kill('SIGTERM')).code).toBe(0);
-    const denied = (await admin.call('ACL', 'LOG')) as string[][];
-    // Each entry tells which command or key was denied to whom; the ACL in docs/redis.md lacks it.
-    expect(denied.map((entry) => entry.join(' '))).toEqual([]);
   });
 });
 

@@ -27,20 +27,22 @@ export class Flow {
   readonly subscriber: CfwJobEventSubscriber;
   readonly handled = new Set<string>();
   readonly #simulator: Simulator;
+  readonly #group: string;
 
-  constructor(env: Record<string, string>, simulator: Simulator) {
+  constructor(env: Record<string, string>, simulator: Simulator, group = 'test') {
     this.redis = serviceRedis(loadBaseConfig(env).redis);
     this.redis.on('error', () => {});
     this.producer = new CfwJobProducer({ redis: this.redis, projectId: PROJECT });
     this.subscriber = new CfwJobEventSubscriber({
       redis: this.redis,
-      group: 'test',
+      group,
       consumer: 'one',
       from: 'start',
       claimIdleMs: 2_000,
       handler: ({ id }) => this.handled.add(id),
     });
     this.#simulator = simulator;
+    this.#group = group;
   }
 
   /** Enqueues jobs whose durations are spread over some time; returns their ids. */
@@ -65,7 +67,9 @@ export class Flow {
       timeoutMs,
       what: `the events of ${ids.length} jobs at the subscriber`,
     });
-    await eventually(async () => (await this.redis.xpending(STREAM, 'test'))[0] === 0, { what: 'nothing pending' });
+    await eventually(async () => (await this.redis.xpending(STREAM, this.#group))[0] === 0, {
+      what: 'nothing pending',
+    });
   }
 
   async stop(): Promise<void> {
