@@ -12,6 +12,7 @@ export { type ConsumedEvent, type ConsumeEventsOptions, consumeEvents } from './
 export { findPublished, type PublishedEvent, type WatchedJob, watchKey } from './memory.js';
 export { EventPublisher, type EventPublisherOptions, type JobEnd, type PublishResult } from './publisher.js';
 export { type ReadEvent, type ReadEventsOptions, readEvents } from './reader.js';
+export { type GroupState, type StreamState, StreamWatch, type StreamWatchOptions } from './stream-watch.js';
 export {
   CfwJobEventSubscriber,
   type CfwJobEventSubscriberOptions,
