@@ -14,6 +14,7 @@ import { createHttpServer } from './ops/http.js';
 import { jobLog } from './ops/job-log.js';
 import type { Logger } from './ops/logger.js';
 import { logRedisState } from './ops/redis-log.js';
+import { watchStream } from './ops/stream-log.js';
 import { exponentialBackoff, withJitter } from './polling/index.js';
 import { type EndedJob, JobWorker } from './queue/index.js';
 import { serviceRedis } from './redis.js';
@@ -92,6 +93,7 @@ export async function startSidecar(config: Config, logger: Logger): Promise<Side
       ),
     observer: jobLog(logger),
   });
+  const stream = watchStream({ redis, stream: events.stream, maxLength: events.maxLength }, logger);
   logger.info({ url, endpoint: cfw.endpoint, queue: queue.name, stream: events.stream }, 'sidecar started');
 
   return {
@@ -99,6 +101,7 @@ export async function startSidecar(config: Config, logger: Logger): Promise<Side
     unfit,
     async stop() {
       logger.info('stopping: held jobs are parked');
+      stream.stop();
       const stopped = await jobs.stop();
       await http.close();
       closeClient();

@@ -493,3 +493,54 @@ describe('.env.example', () => {
     expect(loadBaseConfig(env)).toEqual(loadBaseConfig({}));
   });
 });
+
+describe('the way to Redis', () => {
+  const pem = fileWith('redis.pem', '-----BEGIN CERTIFICATE-----\n');
+  const SENTINEL = { REDIS_SENTINELS: 'a:26379, [::1]:26380', REDIS_SENTINEL_NAME: 'cfw' };
+
+  it('leads by Sentinels or to a Cluster, with a login and TLS of their own', () => {
+    const login = { REDIS_USERNAME: 'me', REDIS_PASSWORD: 'hunter2', REDIS_TLS: 'true', REDIS_TLS_CA_FILE: pem };
+    const sentinel = loadBaseConfig({ ...SENTINEL, ...login, REDIS_SENTINEL_PASSWORD: 'watch' }).redis;
+    const tls = { ca: '-----BEGIN CERTIFICATE-----\n', cert: undefined, key: undefined };
+    expect(sentinel).toEqual({
+      kind: 'sentinel',
+      sentinels: [
+        { host: 'a', port: 26379 },
+        { host: '::1', port: 26380 },
+      ],
+      name: 'cfw',
+      sentinelPassword: new Secret('watch'),
+      username: 'me',
+      password: new Secret('hunter2'),
+      tls,
+    });
+    expect(inspect(sentinel, { depth: 9 })).not.toMatch(/hunter2|watch/);
+    const cluster = loadBaseConfig({ REDIS_CLUSTER: 'a:1,b:2', REDIS_PASSWORD_FILE: fileWith('pw', 'x\n') }).redis;
+    expect(cluster).toMatchObject({ kind: 'cluster', nodes: [{ host: 'a' }, { port: 2 }], tls: undefined });
+  });
+
+  it.each([
+    [{ REDIS_URL: 'redis://a', REDIS_CLUSTER: 'a:1' }, 'REDIS_URL and REDIS_CLUSTER are set; allowed is one of them'],
+    [{ REDIS_SENTINELS: 'a:1' }, 'REDIS_SENTINELS and REDIS_SENTINEL_NAME are needed together'],
+    [{ REDIS_CLUSTER: 'a:1,b' }, 'REDIS_CLUSTER: "a:1,b" does not fit; allowed is host:port,host:port …'],
+    [{ REDIS_CLUSTER: 'a:70000' }, 'REDIS_CLUSTER: "a:70000" does not fit'],
+    [{ REDIS_CLUSTER: 'a:1', QUEUE_PREFIX: 'cfw' }, 'must share one hash tag'],
+    [{ REDIS_CLUSTER: 'a:1', EVENT_STREAM: '{other}:events' }, 'must share one hash tag'],
+    [{ REDIS_PASSWORD: 'x' }, 'REDIS_PASSWORD is set; it goes with REDIS_SENTINELS or REDIS_CLUSTER'],
+    [{ REDIS_TLS: 'true' }, 'REDIS_TLS is set; it goes with REDIS_SENTINELS or REDIS_CLUSTER'],
+    [{ REDIS_SENTINEL_PASSWORD: 'x' }, 'REDIS_SENTINEL_PASSWORD is set; allowed is that with REDIS_SENTINELS only'],
+    [{ REDIS_URL: 'redis://a', REDIS_TLS_CA_FILE: pem }, 'REDIS_TLS_CA_FILE: set without TLS'],
+    [
+      { REDIS_URL: 'rediss://a', REDIS_TLS_CERT_FILE: pem },
+      'REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE are needed together',
+    ],
+    [
+      { REDIS_URL: 'rediss://a', REDIS_TLS_CA_FILE: '/no/such' },
+      'REDIS_TLS_CA_FILE: "/no/such" cannot be read (ENOENT)',
+    ],
+    [{ REDIS_URL: 'rediss://a', REDIS_TLS_CA_FILE: fileWith('no.pem', 'x') }, 'holds nothing in PEM'],
+    [{ REDIS_URL: 'redis://a/one' }, 'REDIS_URL: the value (not shown) does not fit'],
+  ])('is refused where it makes no sense: %j', (env: Environment, problem) => {
+    expect(problemsOf(env, loadBaseConfig)).toEqual([expect.stringContaining(problem)]);
+  });
+});
