@@ -10,6 +10,7 @@ group=$1 consumer=$2
 stream=${EVENT_STREAM:-'{cfw}:events'}
 idle=${CLAIM_IDLE_MS:-60000}
 
+# A URL with a password needs the user, too: redis://default:password@host.
 cli() { redis-cli -u "${REDIS_URL:-redis://127.0.0.1:6379}" --no-auth-warning "$@"; }
 
 # $1 is the id of the entry, $2 its data. Put your own work here; where it fails the entry stays pending.
@@ -21,6 +22,7 @@ handle() {
   fi
 }
 
+[ "$(cli PING)" = PONG ] || { echo "Redis cannot be used" >&2; exit 1; }
 # "0" begins with the oldest event that the stream holds, "$" with the next one.
 cli XGROUP CREATE "$stream" "$group" 0 MKSTREAM > /dev/null 2>&1 || true
 

@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import time
 
 import redis
 
@@ -53,7 +54,7 @@ class Subscriber:
                         self.deliver(entry_id, fields, 1)
             except redis.ConnectionError as error:
                 print(f"waiting for Redis: {error}", file=sys.stderr)
-                signal.sigtimedwait([], 1)
+                time.sleep(1)
 
     def take_over(self):
         """Entries that nobody has touched for long belong to a consumer that is dead, or failed here before."""
