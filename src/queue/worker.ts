@@ -440,11 +440,11 @@ export class JobWorker {
   async #park(job: Job, token: string, until: number, progress?: Progress): Promise<never> {
     const now = Date.now();
     const delayMs = Math.max(0, Math.round(until - now));
-    const fieldsToUpdate = progress === undefined ? {} : { progress: JSON.stringify(progress) };
     try {
       await this.#fetcher.backend.moveToDelayed(job.id as string, now, delayMs, token, {
         skipAttempt: true,
-        fieldsToUpdate,
+        // Not an empty object: BullMQ's script would fail on that, after it has removed the lock.
+        ...(progress === undefined ? {} : { fieldsToUpdate: { progress: JSON.stringify(progress) } }),
       });
     } catch (error) {
       if ((error as { code?: unknown }).code === ErrorCode.JobNotExist) await this.#restore(job, delayMs, progress);

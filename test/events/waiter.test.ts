@@ -46,7 +46,8 @@ describe('waiting for a job', () => {
     expect(await waiting).toEqual(ids);
     expect(await more).toEqual(ids);
     await publishing;
-    expect((await connections()) - before).toBe(1);
+    // None where the one of the test before is still open.
+    expect((await connections()) - before).toBeLessThanOrEqual(1);
   });
 
   it('tells apart projects and watches', async () => {

@@ -101,6 +101,24 @@ describe('a worker', () => {
     await eventually(() => worker.stuckMs === 0);
   });
 
+  it('parks a job that it could not work on, and takes it up again', async () => {
+    let failures = 0;
+    const { ended, troubles } = startWorker({
+      poll: async () => SUCCESS,
+      findPublished: async () => {
+        failures += 1;
+        throw new Error('the stream is no stream');
+      },
+    });
+    await enqueue(1);
+    const queue = new Queue('cfw-jobs', { prefix: '{cfw}', connection: server.redis.client });
+    await eventually(async () => (await queue.getDelayedCount()) === 1, { what: 'that it is parked' });
+    expect(troubles).toEqual(['the stream is no stream']);
+    await eventually(() => ended.length === 1);
+    expect(failures).toBe(1);
+    await queue.close();
+  });
+
   it('holds jobs while there is room, and parks the others', async () => {
     const { worker } = startWorker({
       concurrency: 20,
