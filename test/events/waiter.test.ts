@@ -29,7 +29,7 @@ describe('waiting for a job', () => {
     const during = waiter.waitForJob(job('during'));
     await publish('during');
     expect([(await before).id, (await during).id]).toEqual(['before', 'during']);
-    const after = waiter.waitForJob(job('after'), { timeout: 20_000 });
+    const after = waiter.waitForJob(job('after'), { timeout: 60_000 });
     await publish('after');
     expect(await after).toMatchObject({ type: 'cfw.job.completed', data: { metadata: { orderId: 'after' } } });
   });
@@ -39,10 +39,10 @@ describe('waiting for a job', () => {
     const before = await connections();
     // Each is published at another moment of its waiter's beginning.
     const publishing = (async () => {
-      for (const id of ids) await publish(id);
+      for (let n = 0; n < ids.length; n += 50) await Promise.all(ids.slice(n, n + 50).map((id) => publish(id)));
     })();
-    const waiting = Promise.all(ids.map(async (id) => (await waiter.waitForJob(job(id), { timeout: 20_000 })).id));
-    const more = Promise.all(ids.map(async (id) => (await waiter.waitForJob(job(id), { timeout: 20_000 })).id));
+    const waiting = Promise.all(ids.map(async (id) => (await waiter.waitForJob(job(id), { timeout: 60_000 })).id));
+    const more = Promise.all(ids.map(async (id) => (await waiter.waitForJob(job(id), { timeout: 60_000 })).id));
     expect(await waiting).toEqual(ids);
     expect(await more).toEqual(ids);
     await publishing;
@@ -52,8 +52,8 @@ describe('waiting for a job', () => {
 
   it('tells apart projects and watches', async () => {
     const other = waiter.waitForJob({ projectId: 'other', jobId: 'a' }, { timeout: 300 });
-    const again = waiter.waitForJob(job('a', 'again'), { timeout: 20_000 });
-    const first = waiter.waitForJob(job('a'), { timeout: 20_000 });
+    const again = waiter.waitForJob(job('a', 'again'), { timeout: 60_000 });
+    const first = waiter.waitForJob(job('a'), { timeout: 60_000 });
     await publish('a', 'again');
     await publish('a');
     expect((await again).id).toBe('a.again');
