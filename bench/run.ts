@@ -7,9 +7,10 @@ import { noticing } from './noticing.js';
 import { table } from './numbers.js';
 import { Setting } from './setting.js';
 import { shutdown } from './shutdown.js';
+import { subscriber } from './subscriber.js';
 import { throughput } from './throughput.js';
 
-const SECTIONS = { throughput, 'in-flight': inFlight, noticing, limiter, shutdown };
+const SECTIONS = { throughput, 'in-flight': inFlight, noticing, limiter, shutdown, subscriber };
 
 const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => !Object.hasOwn(SECTIONS, name));
