@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type Got, RequestError, type Response, TimeoutError } from 'got';
 import { ID_PATTERN } from '../id.js';
 import type { FailedCall, PollAnswer } from '../polling/index.js';
@@ -144,24 +143,16 @@ export class CfwClient {
     return failure;
   }
 
+  /** Bounds the wait for headers; they are mostly there at once. */
   async #inTime<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-    const done = new AbortController();
-    const late = sleep(this.#options.requestTimeoutMs, undefined, {
-      signal: AbortSignal.any([signal, done.signal]),
-    }).then(() => {
-      throw new CredentialError({
-        code: 'ETIMEDOUT',
-        httpStatus: null,
-        message: 'IAM did not answer in time',
-        refused: false,
-      });
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      const giveUp = (message: string) =>
+        reject(new CredentialError({ code: 'ETIMEDOUT', httpStatus: null, message, refused: false }));
+      timer = setTimeout(giveUp, this.#options.requestTimeoutMs, 'IAM did not answer in time');
+      signal.addEventListener('abort', () => giveUp('the call was given up'), { once: true });
     });
-    try {
-      return await Promise.race([promise, late]);
-    } finally {
-      late.catch(() => {});
-      done.abort();
-    }
+    return await Promise.race([promise, late]).finally(() => clearTimeout(timer));
   }
 
   /** Gateways repeat parts of a request in their errors; what is secret of it must not get into logs and events. */

@@ -149,7 +149,7 @@ export class JobWorker {
     this.#timekeeper = new Timekeeper({
       redis,
       key,
-      deadlineOf: (job) => this.#deadlineOf(job.data, job.enqueuedAt),
+      deadlineOf: ({ data, enqueuedAt }) => this.#deadlineOf(parseJobData(data, options.projectId), enqueuedAt),
       onDeadline: (job) => this.#timeOut(job),
       onLook: (line) => this.#lookForStuck(line),
       onError: (error) => observer.trouble(error, undefined),
@@ -301,7 +301,7 @@ export class JobWorker {
     const enqueuedAt = progress?.enqueuedAt ?? enqueueTime(queued.timestamp);
     const stored: History = progress ?? NEW_HISTORY;
     const job = parseJobData(queued.data, this.#options.projectId);
-    const deadline = this.#deadlineOf(queued.data, enqueuedAt);
+    const deadline = this.#deadlineOf(job, enqueuedAt);
 
     // Being fetched has taken a token, for one call.
     let tokenIsUsed = false;
@@ -359,8 +359,7 @@ export class JobWorker {
     }
   }
 
-  #deadlineOf(data: unknown, enqueuedAt: number): Deadline {
-    const job = parseJobData(data, this.#options.projectId);
+  #deadlineOf(job: PollJob | UnfitJob, enqueuedAt: number): Deadline {
     const timeoutMs = ('problems' in job ? null : job.timeoutMs) ?? this.#options.timeoutMs;
     return deadlineOf(enqueuedAt, timeoutMs, this.#options.callTimeoutMs);
   }
@@ -372,7 +371,7 @@ export class JobWorker {
       await this.#endUnfit(queueJobId, job, enqueuedAt);
       return;
     }
-    const { at } = this.#deadlineOf(data, enqueuedAt);
+    const { at } = this.#deadlineOf(job, enqueuedAt);
     const history: History = progress ?? NEW_HISTORY;
     const ended = { job, enqueuedAt, verdict: timedOut(history, at - enqueuedAt), history };
     const { entryId, isNew } = await this.#options.publish(ended);
