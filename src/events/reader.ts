@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { copyConnection, type RedisClient } from '../redis-client.js';
 import { type CfwJobEvent, fromEntry, InvalidEntryError } from './event.js';
 
@@ -22,6 +23,10 @@ export interface ReadEvent {
 /** The longest that Redis lets a read wait; then it is asked again, which finds connections that died in silence. */
 const BLOCK_MS = 5_000;
 const BATCH = 500;
+/** What Redis says in a failover or while it starts, and what ioredis says when it has looked for the right node in vain. */
+const PASSING =
+  /^(UNBLOCKED|READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN)|^Too many Cluster redirections|^Failed to refresh/;
+const PASSING_PAUSE_MS = 500;
 
 /**
  * Reads events as they appear, for as long as the caller goes on; after a lost connection it goes on behind the last entry.
@@ -43,7 +48,14 @@ export async function* readEvents(
     let last = from === 'start' ? '0-0' : from;
     if (from === 'end') last = (await connection.xrevrange(stream, '+', '-', 'COUNT', 1))[0]?.[0] ?? '0-0';
     for (;;) {
-      const batches = await connection.xread('COUNT', BATCH, 'BLOCK', BLOCK_MS, 'STREAMS', stream, last);
+      let batches: Awaited<ReturnType<typeof connection.xread>>;
+      try {
+        batches = await connection.xread('COUNT', BATCH, 'BLOCK', BLOCK_MS, 'STREAMS', stream, last);
+      } catch (error) {
+        if (signal?.aborted || !PASSING.test((error as Error).message)) throw error;
+        await sleep(PASSING_PAUSE_MS);
+        continue;
+      }
       for (const [, entries] of batches ?? []) {
         for (const [entryId, fields] of entries) {
           last = entryId;

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { toEntry } from '../../src/events/event.js';
 import { readEvents } from '../../src/index.js';
+import { eventually } from '../support/eventually.js';
 import { STREAM, useRedis } from '../support/redis.js';
 
 const server = useRedis({ appendOnly: true });
@@ -79,6 +80,21 @@ describe('reading events', () => {
     const stop = new AbortController();
     const ids = take(1, { signal: stop.signal }, async () => stop.abort());
     expect(await ids).toEqual([]);
+  });
+
+  it('goes on where a failover throws it out of its wait', async () => {
+    const { client } = server.redis;
+    const ids = await take(2, { from: 'start' }, async () => {
+      await append('a');
+      const waiting = await eventually(
+        async () => ((await client.client('LIST')) as string).split('\n').find((line) => / cmd=xread /.test(line)),
+        { what: 'the wait' },
+      );
+      // What a master says to those that wait when it becomes a replica.
+      await client.client('UNBLOCK', /id=(\d+)/.exec(waiting)?.[1] ?? '', 'ERROR');
+      await append('b');
+    });
+    expect(ids).toEqual(['a', 'b']);
   });
 
   it('goes on behind the last event after Redis was away', async () => {
