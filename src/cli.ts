@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { dropDead, listDead, replayDead } from './commands/dead.js';
 import { enqueue } from './commands/enqueue.js';
+import { resetSchedule, showSchedule } from './commands/schedule.js';
 import { simulator } from './commands/simulator.js';
 import { start } from './commands/start.js';
 import { status } from './commands/status.js';
@@ -145,6 +146,20 @@ function createProgram(untilStopped: () => AbortSignal, setExitCode: (code: numb
         if (!(await act(loadBaseConfig(process.env), { letterIds, all, group }, terminal))) setExitCode(FAILED);
       });
   }
+
+  const schedule = program.command('schedule').description('the learned schedule: what it knows, or make it forget');
+  schedule
+    .command('show')
+    .description('show how long jobs took and when they are polled for, with a plot')
+    .action(async () => {
+      await showSchedule(loadBaseConfig(process.env), terminal);
+    });
+  schedule
+    .command('reset')
+    .description('forget how long jobs took; polls follow the exponential backoff again')
+    .action(async () => {
+      await resetSchedule(loadBaseConfig(process.env), terminal);
+    });
 
   program
     .command('simulator')

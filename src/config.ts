@@ -161,6 +161,8 @@ export const environmentSchema = z.object({
   POLL_INITIAL_DELAY: duration('1s', { min: 50, max: DAY_MS, allowed: 'from 50ms to 24h' }),
   POLL_BACKOFF_FACTOR: number('1.5', 'a number from 1 to 10', (n) => n >= 1 && n <= 10),
   POLL_MAX_DELAY: duration('10s', { min: 50, max: DAY_MS, allowed: 'from 50ms to 24h' }),
+  POLL_SCHEDULE: z.enum(['learned', 'exponential'], { error: 'allowed is learned or exponential' }).default('learned'),
+  POLL_PRICE: duration('500ms', { min: 1, max: 600_000, allowed: 'from 1ms to 10m' }),
   POLL_TIMEOUT: duration('30m', { min: 1_000, max: DAY_MS, allowed: 'from 1s to 24h' }),
   WORKER_CONCURRENCY: integer('500', 1, 100_000),
   HTTP_HOST: z
@@ -222,12 +224,24 @@ export interface EventsConfig {
   readonly dedupTtlMs: number;
 }
 
+/** When jobs are asked for; all times in milliseconds. */
+export interface PollingConfig {
+  readonly initialDelayMs: number;
+  readonly factor: number;
+  readonly maxDelayMs: number;
+  readonly schedule: 'learned' | 'exponential';
+  /** How much delay one poll is worth to the learned schedule. */
+  readonly priceMs: number;
+  readonly timeoutMs: number;
+}
+
 /** The part of the configuration that all commands need. */
 export interface BaseConfig {
   readonly projectId: string | undefined;
   readonly redis: RedisConfig;
   readonly queue: QueueConfig;
   readonly events: EventsConfig;
+  readonly polling: PollingConfig;
   readonly logLevel: (typeof LOG_LEVELS)[number];
 }
 
@@ -262,12 +276,6 @@ export interface Config extends BaseConfig {
     readonly proxy: Secret | undefined;
   };
   readonly credentials: CredentialsConfig;
-  readonly polling: {
-    readonly initialDelayMs: number;
-    readonly factor: number;
-    readonly maxDelayMs: number;
-    readonly timeoutMs: number;
-  };
   readonly worker: { readonly concurrency: number };
   readonly http: { readonly host: string; readonly port: number; readonly token: Secret | undefined };
 }
@@ -310,12 +318,6 @@ export function loadConfig(env: Environment): Config {
       proxy: proxyFor(endpoint),
     },
     credentials: credentialsConfig(whole, secrets),
-    polling: {
-      initialDelayMs: whole.POLL_INITIAL_DELAY,
-      factor: whole.POLL_BACKOFF_FACTOR,
-      maxDelayMs: whole.POLL_MAX_DELAY,
-      timeoutMs: whole.POLL_TIMEOUT,
-    },
     worker: { concurrency: whole.WORKER_CONCURRENCY },
     http: { host: whole.HTTP_HOST, port: whole.HTTP_PORT, token: secrets.HTTP_TOKEN },
   });
@@ -533,6 +535,14 @@ function baseConfig(
       stream: parsed.EVENT_STREAM,
       maxLength: parsed.EVENT_STREAM_MAXLEN,
       dedupTtlMs: parsed.EVENT_DEDUP_TTL,
+    },
+    polling: {
+      initialDelayMs: parsed.POLL_INITIAL_DELAY,
+      factor: parsed.POLL_BACKOFF_FACTOR,
+      maxDelayMs: parsed.POLL_MAX_DELAY,
+      schedule: parsed.POLL_SCHEDULE,
+      priceMs: parsed.POLL_PRICE,
+      timeoutMs: parsed.POLL_TIMEOUT,
     },
     logLevel: parsed.LOG_LEVEL,
   };

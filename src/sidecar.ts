@@ -9,6 +9,7 @@ import {
 } from './cfw/index.js';
 import type { Config, CredentialsConfig } from './config.js';
 import { EventPublisher, findPublished } from './events/index.js';
+import { DurationMemory, ScheduleLearner } from './learning/index.js';
 import { createReadiness } from './ops/health.js';
 import { createHttpServer } from './ops/http.js';
 import { jobLog } from './ops/job-log.js';
@@ -16,7 +17,7 @@ import type { Logger } from './ops/logger.js';
 import { logRedisState } from './ops/redis-log.js';
 import { watchStream } from './ops/stream-log.js';
 import { exponentialBackoff, withJitter } from './polling/index.js';
-import { type EndedJob, JobWorker } from './queue/index.js';
+import { type EndedJob, type JobObserver, JobWorker, queueLoad } from './queue/index.js';
 import { serviceRedis } from './redis.js';
 import { inspectOnceThere, type UnfitRedisError } from './redis-fitness.js';
 
@@ -61,6 +62,28 @@ export async function startSidecar(config: Config, logger: Logger): Promise<Side
     dedupTtlMs: events.dedupTtlMs,
     endpoint: cfw.endpoint,
   });
+  const backoff = exponentialBackoff(polling);
+  const learner = new ScheduleLearner({
+    memory: new DurationMemory({ redis, queueName: queue.name, queuePrefix: queue.prefix }),
+    backoff,
+    minDelayMs: polling.initialDelayMs,
+    maxDelayMs: polling.maxDelayMs,
+    priceMs: polling.priceMs,
+    load: async () => ({ ...(await queueLoad(redis, queue.name, queue.prefix)), pollsPerSecond: cfw.ratePerSecond }),
+    onSchedule: (learned, before) => {
+      const { priceMs = 0, polls, delayMs } = learned ?? {};
+      const isDearer = priceMs > polling.priceMs;
+      const wasDearer = (before?.priceMs ?? 0) > polling.priceMs;
+      const fields = { priceMs, expectedPolls: polls, expectedDelayMs: delayMs };
+      if (learned === undefined && before !== undefined) logger.info('polls follow the exponential backoff again');
+      if (learned !== undefined && before === undefined) logger.info(fields, 'polls follow the learned schedule');
+      if (isDearer && !wasDearer) logger.info(fields, 'the quota is short; polls cost more');
+      if (!isDearer && wasDearer) logger.info(fields, 'the quota is enough again; polls cost what POLL_PRICE says');
+    },
+    onTrouble: (err) => logger.warn({ err }, 'the learned schedule could not be brought up to date'),
+  });
+  const isLearned = polling.schedule === 'learned';
+  if (isLearned) void learner.run();
   const jobs = new JobWorker({
     redis,
     queueName: queue.name,
@@ -70,7 +93,7 @@ export async function startSidecar(config: Config, logger: Logger): Promise<Side
     timeoutMs: polling.timeoutMs,
     callTimeoutMs: cfw.requestTimeoutMs,
     dedupTtlMs: events.dedupTtlMs,
-    schedule: withJitter(exponentialBackoff(polling)),
+    schedule: withJitter(isLearned ? learner.schedule : backoff, backoff),
     ratePerSecond: cfw.ratePerSecond,
     poll: (job, signal, maxMs) => client.getJob(job, signal, maxMs),
     findPublished: async (job) => (await findPublished(redis, events.stream, [job]))[0],
@@ -91,7 +114,7 @@ export async function startSidecar(config: Config, logger: Logger): Promise<Side
           lastError: null,
         },
       ),
-    observer: jobLog(logger),
+    observer: isLearned ? teaching(learner, jobLog(logger)) : jobLog(logger),
   });
   const stream = watchStream({ redis, stream: events.stream, maxLength: events.maxLength }, logger);
   logger.info({ url, endpoint: cfw.endpoint, queue: queue.name, stream: events.stream }, 'sidecar started');
@@ -102,6 +125,7 @@ export async function startSidecar(config: Config, logger: Logger): Promise<Side
     async stop() {
       logger.info('stopping: held jobs are parked');
       stream.stop();
+      learner.stop();
       const stopped = await jobs.stop();
       await http.close();
       closeClient();
@@ -109,6 +133,17 @@ export async function startSidecar(config: Config, logger: Logger): Promise<Side
       if (stopped) logger.info('stopped');
       else logger.error('stopped without Redis; held jobs will be taken up again 10 to 15 s after it is back');
       return stopped;
+    },
+  };
+}
+
+/** Lets the learner learn from each job once. */
+function teaching(learner: ScheduleLearner, observer: JobObserver): JobObserver {
+  return {
+    ...observer,
+    ended(job, entryId, isNew) {
+      observer.ended(job, entryId, isNew);
+      if (isNew) void learner.learn(job.enqueuedAt, job.history);
     },
   };
 }

@@ -50,6 +50,7 @@ export async function pollUntilEnd(options: PollLoopOptions): Promise<PollLoopRe
   const { poll, admit, observe, schedule, deadline, hold, release, signal, now = Date.now } = options;
   let history = options.history;
   let waitMs: number | undefined;
+  let failed = false;
   // Kept out here, since p-retry would throw an answer away that comes in after the signal was aborted.
   let result: PollLoopResult | undefined;
 
@@ -67,6 +68,7 @@ export async function pollUntilEnd(options: PollLoopOptions): Promise<PollLoopRe
     const polledAt = now();
     // Who was overdue from the start gets the time of a whole call.
     const answer = await poll(polledAt < deadline.at ? deadline.at - polledAt : Number.POSITIVE_INFINITY);
+    failed = answer.kind !== 'job';
     const before = history;
     history = remember(before, answer, polledAt);
     observe?.(answer, history, before);
@@ -80,7 +82,7 @@ export async function pollUntilEnd(options: PollLoopOptions): Promise<PollLoopRe
 
   const waitForNextPoll = async ({ error }: { error: Error }): Promise<boolean> => {
     if (error !== NOT_ENDED) return false;
-    const scheduledMs = schedule(now() - deadline.enqueuedAt);
+    const scheduledMs = schedule(now() - deadline.enqueuedAt, failed);
     const next: NextStep = nextStep(now(), waitMs === 0 ? 0 : Math.max(scheduledMs, waitMs ?? 0), deadline);
     const delayMs = next.at - now();
     if (delayMs > 0) {

@@ -1,8 +1,10 @@
 /**
  * When to ask again: the delay until the next poll, from the time since the job was enqueued alone (both in milliseconds).
  * Being a pure function it needs no memory: a restarted worker, or another one, goes on where the last one was.
+ *
+ * @param failed whether the last call failed, so that it is not known whether the job still runs; most schedules do not care.
  */
-export type Schedule = (elapsedMs: number) => number;
+export type Schedule = (elapsedMs: number, failed?: boolean) => number;
 
 /** The exponential backoff between the polls of one job. */
 export interface ExponentialBackoffOptions {
@@ -34,8 +36,17 @@ const JITTER = 0.1;
  * Shortens each delay by up to a tenth, so that jobs enqueued in one burst do not go on polling in step. It only ever
  * shortens: a maximum stays a maximum.
  *
+ * @param backoff no more is taken away than a tenth of this one's delay: a learned schedule waits for long because nothing
+ *   can be found before. The schedule itself unless told.
  * @param random a number from 0 to 1 each time, `Math.random` unless told.
  */
-export function withJitter(schedule: Schedule, random: () => number = Math.random): Schedule {
-  return (elapsedMs) => schedule(elapsedMs) * (1 - JITTER * random());
+export function withJitter(
+  schedule: Schedule,
+  backoff: Schedule = schedule,
+  random: () => number = Math.random,
+): Schedule {
+  return (elapsedMs, failed) => {
+    const delayMs = schedule(elapsedMs, failed);
+    return delayMs - JITTER * random() * Math.min(delayMs, backoff(elapsedMs, failed));
+  };
 }

@@ -74,6 +74,8 @@ export interface History {
   readonly rejectedSince: number | null;
   /** Since when CFW has told only a status that nobody documented; epoch milliseconds. */
   readonly unknownStatusSince: number | null;
+  /** When the last poll was begun that found the job not ended; epoch milliseconds. */
+  readonly runningAt: number | null;
 }
 
 /** The history of a job that was never polled. */
@@ -89,6 +91,7 @@ export const NEW_HISTORY: History = Object.freeze({
   deniedSince: null,
   rejectedSince: null,
   unknownStatusSince: null,
+  runningAt: null,
 });
 
 /** How long CFW may not know a job, or reject the read of it for no documented reason, before that is the end of it. */
@@ -116,6 +119,7 @@ export function remember(history: History, answer: PollAnswer, polledAt: number)
       notFoundSince: null,
       deniedSince: null,
       rejectedSince: null,
+      runningAt: answer.status === 'Success' || answer.status === 'Failed' ? history.runningAt : polledAt,
       unknownStatusSince: KNOWN_STATUSES.includes(answer.status) ? null : (history.unknownStatusSince ?? polledAt),
     };
   }

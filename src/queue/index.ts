@@ -1,4 +1,5 @@
 export { type CfwJobRequest, MAX_METADATA_BYTES, MAX_TIMEOUT_MS, type PollJob, type UnfitJob } from './job.js';
+export { type QueueLoad, queueLoad } from './load.js';
 export {
   CfwJobProducer,
   type CfwJobProducerOptions,

@@ -15,6 +15,8 @@ const progressSchema = z.object({
   deniedSince: epoch,
   rejectedSince: epoch,
   unknownStatusSince: epoch,
+  // Jobs that were parked by an older version have none.
+  runningAt: epoch.default(null),
   dueAt: z.number().optional(),
 });
 

@@ -113,7 +113,7 @@ describe('jitter', () => {
     fc.assert(
       fc.property(anyOptions, anyElapsed, anyRandom, (options, elapsed, random) => {
         const schedule = exponentialBackoff(options);
-        const delay = withJitter(schedule, () => random)(elapsed);
+        const delay = withJitter(schedule, schedule, () => random)(elapsed);
         expect(delay).toBeLessThanOrEqual(schedule(elapsed));
         expect(delay).toBeGreaterThanOrEqual(0.9 * schedule(elapsed) - 1e-6);
         expect(delay).toBeLessThanOrEqual(options.maxDelayMs);
@@ -126,9 +126,19 @@ describe('jitter', () => {
     const numbers = [0, 0.5, 1];
     const schedule = withJitter(
       () => 1_000,
+      () => 1_000,
       () => numbers.shift() as number,
     );
     expect([schedule(0), schedule(0), schedule(0)]).toEqual([1_000, 950, 900]);
+  });
+
+  it('takes no more away from a long learned delay than from that of the backoff', () => {
+    const schedule = withJitter(
+      () => 100_000,
+      () => 10_000,
+      () => 1,
+    );
+    expect(schedule(0)).toBe(99_000);
   });
 
   it('takes jobs of one burst out of step by default', () => {

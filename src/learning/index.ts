@@ -1,0 +1,2 @@
+export { ScheduleLearner, type ScheduleLearnerOptions } from './learner.js';
+export { DurationMemory, type DurationMemoryOptions } from './memory.js';

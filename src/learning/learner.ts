@@ -1,0 +1,82 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  type History,
+  type LearnedSchedule,
+  type LearnedScheduleOptions,
+  type Load,
+  learnedSchedule,
+  MIN_WATCHED,
+  observe,
+  quantile,
+  type Schedule,
+} from '../polling/index.js';
+import type { DurationMemory } from './memory.js';
+
+/** What a learner needs. */
+export interface ScheduleLearnerOptions extends LearnedScheduleOptions {
+  readonly memory: DurationMemory;
+  /** How much there is to do just now. */
+  readonly load: () => Promise<Load>;
+  /** Told when the schedule is made anew, with the one before; undefined stands for the backoff. */
+  readonly onSchedule?: (learned: LearnedSchedule | undefined, before: LearnedSchedule | undefined) => void;
+  /** Told when Redis could not be read or written; the schedule stays as it was. */
+  readonly onTrouble: (error: unknown) => void;
+  /** How often the memory is read, in milliseconds. @default 10000 */
+  readonly readEveryMs?: number;
+}
+
+/** An era lasts at least this long while it is not known how long jobs take, in milliseconds: a day. */
+const UNKNOWN_ERA_MS = 86_400_000;
+
+/** Keeps a schedule that follows what all processes have learned, and adds what this one learns. */
+export class ScheduleLearner {
+  readonly #options: ScheduleLearnerOptions;
+  readonly #stopping = new AbortController();
+  #learned: LearnedSchedule | undefined;
+  #eraMs = UNKNOWN_ERA_MS;
+
+  constructor(options: ScheduleLearnerOptions) {
+    this.#options = options;
+  }
+
+  /** The exponential backoff until enough is known, then the best schedule for what is known. */
+  readonly schedule: Schedule = (elapsedMs, failed) =>
+    (this.#learned?.schedule ?? this.#options.backoff)(elapsedMs, failed);
+
+  /** What the schedule is made of just now; undefined while it is the backoff. */
+  get learned(): LearnedSchedule | undefined {
+    return this.#learned;
+  }
+
+  /** Adds a job that is over, unless it teaches nothing. */
+  async learn(enqueuedAt: number, history: History): Promise<void> {
+    const observation = observe(enqueuedAt, history);
+    if (observation === undefined) return;
+    await this.#options.memory.learn(observation, this.#eraMs).catch(this.#options.onTrouble);
+  }
+
+  /** Makes the schedule anew from what all processes know now. */
+  async refresh(): Promise<void> {
+    const [knowledge, load] = await Promise.all([this.#options.memory.read(), this.#options.load()]);
+    const before = this.#learned;
+    this.#learned = learnedSchedule(knowledge, this.#options, load);
+    this.#options.onSchedule?.(this.#learned, before);
+    this.#eraMs = MIN_WATCHED * (quantile(knowledge.durations, 0.9) ?? UNKNOWN_ERA_MS);
+  }
+
+  /** Refreshes now and then until stopped. While Redis is away it waits for it. */
+  async run(): Promise<void> {
+    const { readEveryMs = 10_000, onTrouble } = this.#options;
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      await this.refresh().catch((error: unknown) => {
+        if (!signal.aborted) onTrouble(error);
+      });
+      await sleep(readEveryMs, undefined, { signal, ref: false }).catch(() => {});
+    }
+  }
+
+  stop(): void {
+    this.#stopping.abort();
+  }
+}
