@@ -28,14 +28,15 @@ async function teach(seconds: number, count = 60): Promise<void> {
 describe('the sidecar', () => {
   it('learns how long each job took, once for each, failures included', async () => {
     const simulator = await start.simulator();
-    const script = { projectId: PROJECT, timeFormat: 'epoch' as const };
+    // Found running by their first polls, however late these come.
+    const running = { projectId: PROJECT, durationMs: 0, faults: [{ fault: 'status' as const, status: 'Running' }] };
     const jobs = [
-      simulator.addJob({ ...script, durationMs: 700, outcome: 'Success' }),
-      simulator.addJob({ ...script, durationMs: 700, outcome: 'Failed' }),
+      simulator.addJob({ ...running, outcome: 'Success' }),
+      simulator.addJob({ ...running, outcome: 'Failed' }),
       // Over before it was enqueued: teaches nothing.
-      simulator.addJob({ ...script, durationMs: 0, outcome: 'Success' }),
+      simulator.addJob({ ...running, faults: [] }),
       // Given up while it runs.
-      simulator.addJob({ ...script, durationMs: 3_600_000 }),
+      simulator.addJob({ ...running, durationMs: HOUR_MS }),
     ];
     await start.sidecar(environment(server.redis, simulator));
     const queue = start.rawQueue(server.redis);
