@@ -5,12 +5,25 @@ import { inFlight } from './in-flight.js';
 import { limiter } from './limiter.js';
 import { noticing } from './noticing.js';
 import { table } from './numbers.js';
+import { changes, coldStarts, quotas, schedules } from './schedules.js';
 import { Setting } from './setting.js';
 import { shutdown } from './shutdown.js';
 import { subscriber } from './subscriber.js';
 import { throughput } from './throughput.js';
 
-const SECTIONS = { throughput, 'in-flight': inFlight, noticing, limiter, shutdown, subscriber };
+const SECTIONS = {
+  throughput,
+  'in-flight': inFlight,
+  noticing,
+  limiter,
+  shutdown,
+  subscriber,
+  // These simulate; nothing of the engine runs in them.
+  schedules,
+  'cold-start': coldStarts,
+  change: changes,
+  quota: quotas,
+};
 
 const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => !Object.hasOwn(SECTIONS, name));

@@ -16,7 +16,7 @@ export interface Hazard {
  * will run about as long again. It keeps a poll or two alive where no job has ended so far, and it is what is left
  * where hardly any job still ran. More of it costs polls, less of it notices a change later.
  */
-const PRIOR_JOBS = 0.5;
+const PRIOR_JOBS = 0.25;
 /** Counts are spread over bins within this, divided by the root of the number of jobs: the fewer, the rougher. */
 const SMOOTHING_BINS = 60;
 
