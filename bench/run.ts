@@ -5,6 +5,7 @@ import { inFlight } from './in-flight.js';
 import { limiter } from './limiter.js';
 import { noticing } from './noticing.js';
 import { table } from './numbers.js';
+import { quota } from './quota.js';
 import { changes, coldStarts, quotas, schedules } from './schedules.js';
 import { Setting } from './setting.js';
 import { shutdown } from './shutdown.js';
@@ -18,11 +19,12 @@ const SECTIONS = {
   limiter,
   shutdown,
   subscriber,
+  quota,
   // These simulate; nothing of the engine runs in them.
   schedules,
   'cold-start': coldStarts,
   change: changes,
-  quota: quotas,
+  'quota-simulated': quotas,
 };
 
 const asked = process.argv.slice(2);
