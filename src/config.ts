@@ -224,7 +224,7 @@ export interface EventsConfig {
   readonly dedupTtlMs: number;
 }
 
-/** When jobs are asked for; all times in milliseconds. */
+/** When jobs are asked for, and how often; all times in milliseconds. */
 export interface PollingConfig {
   readonly initialDelayMs: number;
   readonly factor: number;
@@ -233,6 +233,8 @@ export interface PollingConfig {
   /** How much delay one poll is worth to the learned schedule. */
   readonly priceMs: number;
   readonly timeoutMs: number;
+  /** Calls a second, over all processes of one queue; 0 for no limit. */
+  readonly ratePerSecond: number;
 }
 
 /** The part of the configuration that all commands need. */
@@ -270,8 +272,6 @@ export interface Config extends BaseConfig {
     /** Base URL without a trailing slash. */
     readonly endpoint: string;
     readonly requestTimeoutMs: number;
-    /** Calls a second, over all processes of one queue; 0 for no limit. */
-    readonly ratePerSecond: number;
     /** From `HTTPS_PROXY` and its kin; `NO_PROXY` has been heeded. It may hold a password. */
     readonly proxy: Secret | undefined;
   };
@@ -314,7 +314,6 @@ export function loadConfig(env: Environment): Config {
     cfw: {
       endpoint: endpoint.replace(/\/+$/, ''),
       requestTimeoutMs: whole.CFW_REQUEST_TIMEOUT,
-      ratePerSecond: whole.CFW_RATE_LIMIT,
       proxy: proxyFor(endpoint),
     },
     credentials: credentialsConfig(whole, secrets),
@@ -543,6 +542,7 @@ function baseConfig(
       schedule: parsed.POLL_SCHEDULE,
       priceMs: parsed.POLL_PRICE,
       timeoutMs: parsed.POLL_TIMEOUT,
+      ratePerSecond: parsed.CFW_RATE_LIMIT,
     },
     logLevel: parsed.LOG_LEVEL,
   };

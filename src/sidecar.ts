@@ -69,7 +69,10 @@ export async function startSidecar(config: Config, logger: Logger): Promise<Side
     minDelayMs: polling.initialDelayMs,
     maxDelayMs: polling.maxDelayMs,
     priceMs: polling.priceMs,
-    load: async () => ({ ...(await queueLoad(redis, queue.name, queue.prefix)), pollsPerSecond: cfw.ratePerSecond }),
+    load: async () => ({
+      ...(await queueLoad(redis, queue.name, queue.prefix)),
+      pollsPerSecond: polling.ratePerSecond,
+    }),
     onSchedule: (learned, before) => {
       const { priceMs = 0, polls, delayMs } = learned ?? {};
       const isDearer = priceMs > polling.priceMs;
@@ -94,7 +97,7 @@ export async function startSidecar(config: Config, logger: Logger): Promise<Side
     callTimeoutMs: cfw.requestTimeoutMs,
     dedupTtlMs: events.dedupTtlMs,
     schedule: withJitter(isLearned ? learner.schedule : backoff, backoff),
-    ratePerSecond: cfw.ratePerSecond,
+    ratePerSecond: polling.ratePerSecond,
     poll: (job, signal, maxMs) => client.getJob(job, signal, maxMs),
     findPublished: async (job) => (await findPublished(redis, events.stream, [job]))[0],
     publish: (ended) => publisher.publish(jobEnd(ended)),

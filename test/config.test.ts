@@ -55,6 +55,7 @@ describe('the configuration', () => {
         schedule: 'learned',
         priceMs: 500,
         timeoutMs: 1_800_000,
+        ratePerSecond: 100,
       },
       worker: { concurrency: 500 },
       http: { host: '127.0.0.1', port: 8_080, token: undefined },

@@ -12,6 +12,7 @@ import {
   type Schedule,
   sum,
 } from '../polling/index.js';
+import { queueLoad } from '../queue/index.js';
 import { commandRedis } from '../redis.js';
 import type { Terminal } from './terminal.js';
 
@@ -25,9 +26,13 @@ export async function showSchedule(config: BaseConfig, terminal: Terminal): Prom
   const { queue, polling } = config;
   const redis = await commandRedis(config.redis);
   try {
-    const knowledge = await new DurationMemory({ redis, queueName: queue.name, queuePrefix: queue.prefix }).read();
+    const [knowledge, load] = await Promise.all([
+      new DurationMemory({ redis, queueName: queue.name, queuePrefix: queue.prefix }).read(),
+      queueLoad(redis, queue.name, queue.prefix),
+    ]);
     const backoff = exponentialBackoff(polling);
-    const learned = learnedSchedule(knowledge, { ...polling, minDelayMs: polling.initialDelayMs, backoff });
+    const options = { ...polling, minDelayMs: polling.initialDelayMs, backoff };
+    const learned = learnedSchedule(knowledge, options, { ...load, pollsPerSecond: polling.ratePerSecond });
     const row = (label: string, text: string) => terminal.print(`${terminal.style('dim', label.padEnd(11))}${text}`);
     row('queue', queue.name);
     row('jobs', jobsLine(knowledge));
@@ -36,7 +41,11 @@ export async function showSchedule(config: BaseConfig, terminal: Terminal): Prom
     } else if (learned === undefined) {
       row('schedule', `exponential backoff, until enough is known: ${missing(knowledge)}`);
     } else {
-      row('schedule', `learned, at a price of ${formatDuration(polling.priceMs)} for a poll (more under quota)`);
+      row('schedule', `learned, at a price of ${formatDuration(learned.priceMs)} for a poll`);
+      if (learned.priceMs > polling.priceMs) {
+        const { jobsInFlight } = load;
+        row('', `(POLL_PRICE is ${formatDuration(polling.priceMs)}; ${jobsInFlight} jobs in flight make it more)`);
+      }
       row(
         'expected',
         `${learned.polls.toFixed(1)} polls a job; noticed ${formatDuration(learned.delayMs)} after its end`,

@@ -95,6 +95,10 @@ describe('the command schedule', () => {
     // Most jobs end near three minutes, and there it polls.
     expect(show.stdout).toMatch(/^(2m50s|3m00s) +█+ +●+$/m);
     expect(show.stdout).not.toContain('\u001b');
+    // So many jobs cannot all be polled for once a second.
+    await start.rawQueue(server.redis).addBulk(Array.from({ length: 200 }, () => ({ name: 'x', data: {} })));
+    const short = await run(['schedule', 'show'], { ...base(), CFW_RATE_LIMIT: '1' });
+    expect(short.stdout).toMatch(/POLL_PRICE is 500ms; 200 jobs in flight make it more/);
     const exponential = await run(['schedule', 'show'], { ...base(), POLL_SCHEDULE: 'exponential' });
     expect(exponential.stdout).toMatch(/^schedule +exponential backoff \(POLL_SCHEDULE\)$/m);
 
