@@ -52,7 +52,7 @@ export class ScheduleLearner {
   async learn(enqueuedAt: number, history: History): Promise<void> {
     const observation = observe(enqueuedAt, history);
     if (observation === undefined) return;
-    await this.#options.memory.learn(observation, this.#eraMs).catch(this.#options.onTrouble);
+    await this.#options.memory.learn(observation, this.#eraMs).catch((error: unknown) => this.#trouble(error));
   }
 
   /** Makes the schedule anew from what all processes know now. */
@@ -66,17 +66,20 @@ export class ScheduleLearner {
 
   /** Refreshes now and then until stopped. While Redis is away it waits for it. */
   async run(): Promise<void> {
-    const { readEveryMs = 10_000, onTrouble } = this.#options;
+    const { readEveryMs = 10_000 } = this.#options;
     const { signal } = this.#stopping;
     while (!signal.aborted) {
-      await this.refresh().catch((error: unknown) => {
-        if (!signal.aborted) onTrouble(error);
-      });
+      await this.refresh().catch((error: unknown) => this.#trouble(error));
       await sleep(readEveryMs, undefined, { signal, ref: false }).catch(() => {});
     }
   }
 
   stop(): void {
     this.#stopping.abort();
+  }
+
+  /** What fails since the connection is being closed is no trouble. */
+  #trouble(error: unknown): void {
+    if (!this.#stopping.signal.aborted) this.#options.onTrouble(error);
   }
 }

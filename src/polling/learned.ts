@@ -53,6 +53,9 @@ export const LONGEST_DELAY_MS = 300_000;
 /** A price beyond this, an hour for a poll, means that the quota is far too small for any schedule. */
 const HIGHEST_PRICE_MS = 3_600_000;
 
+/** Prices are this close, as a factor; halving the logarithm of 4 five times gives 4.4 %. */
+const MAX_STEP = 1.05;
+
 /** Whether enough is known to depart from the exponential backoff. */
 export function isEnough({ durations, watchedMs }: Knowledge): boolean {
   return sum(durations.ended) >= MIN_JOBS && watchedMs >= MIN_WATCHED * (quantile(durations, 0.9) ?? 0);
@@ -87,7 +90,7 @@ export function learnedSchedule(
  * The lowest price, from the configured one on, at which the polls of all jobs fit into the quota. Jobs in flight are taken
  * to be of all ages, as they are where about as many begin as end. Where they are not (a thousand at once), more of them are
  * due than can be polled, and those that wait raise the price further. It depends on numbers that all processes share, so
- * they come to the same price.
+ * they come to the same price, and it goes in steps of 4 %, so that a small change of the load changes nothing.
  */
 function priceUnderQuota(priceMs: number, load: Load, at: (priceMs: number) => Inspection): number {
   const { jobsInFlight, jobsWaiting, pollsPerSecond } = load;
@@ -99,7 +102,7 @@ function priceUnderQuota(priceMs: number, load: Load, at: (priceMs: number) => I
   };
   let [low, high] = [priceMs, priceMs];
   while (!fits(high) && high < HIGHEST_PRICE_MS) [low, high] = [high, high * 4];
-  while (high / low > 1.05) {
+  while (high / low > MAX_STEP) {
     const middle = Math.sqrt(low * high);
     if (fits(middle)) high = middle;
     else low = middle;

@@ -104,6 +104,18 @@ describe('a job that runs', () => {
     expect(run.released).toBe(0);
   });
 
+  it('is asked about again as the schedule says after a failed call, where the last call failed', async () => {
+    const schedule = (_elapsedMs: number, failed?: boolean) => (failed ? 1_000 : 100_000);
+    const failed: FailedCall = { kind: 'not-found', code: 'CFW.00200005', httpStatus: 404, message: 'no such job' };
+    expect(await new Run([failed]).start({ schedule })).toMatchObject({ kind: 'park', until: T0 + 1_000 });
+    expect(await new Run([RUNNING]).start({ schedule })).toMatchObject({ kind: 'park', until: T0 + 100_000 });
+    const run = new Run([failed, RUNNING]);
+    expect(await run.start({ schedule, hold: (delayMs) => delayMs < 5_000 && run.holding(delayMs) })).toMatchObject({
+      kind: 'park',
+      until: T0 + 101_000,
+    });
+  });
+
   it('waits as its schedule says for the time since its enqueueing, whenever the poll has ended', async () => {
     const run = new Run([RUNNING]);
     run.now = T0 + 4_000;
