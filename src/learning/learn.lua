@@ -16,7 +16,8 @@
 local memory, now = KEYS[1], ARGV[2]
 redis.call('HSETNX', memory, 'since', now)
 redis.call('HSETNX', memory, 'era', now)
-redis.call('HINCRBYFLOAT', memory, ARGV[1], 1)
+local count = tonumber(redis.call('HGET', memory, ARGV[1])) or 0
+redis.call('HSET', memory, ARGV[1], string.format('%.10g', count + 1))
 local jobs = redis.call('HINCRBY', memory, 'jobs', 1)
 if jobs < tonumber(ARGV[3]) or now - redis.call('HGET', memory, 'era') < tonumber(ARGV[4]) then
   return jobs
@@ -30,7 +31,7 @@ for i = 1, #fields, 2 do
     if half < 0.1 then
       redis.call('HDEL', memory, fields[i])
     else
-      redis.call('HSET', memory, fields[i], string.format('%.3f', half))
+      redis.call('HSET', memory, fields[i], string.format('%.10g', half))
     end
   end
 end

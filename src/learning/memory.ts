@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import type { Redis } from 'ioredis';
 import { BIN_COUNT, type Knowledge, NOTHING_KNOWN, type Observation } from '../polling/index.js';
+import type { RedisClient } from '../redis-client.js';
 
 const LEARN = readFileSync(new URL('./learn.lua', import.meta.url), 'utf8');
 
@@ -14,7 +14,7 @@ interface WithLearn {
 
 /** Whose durations are remembered. */
 export interface DurationMemoryOptions {
-  readonly redis: Redis;
+  readonly redis: RedisClient;
   readonly queueName: string;
   readonly queuePrefix: string;
 }
@@ -24,7 +24,7 @@ export interface DurationMemoryOptions {
  * read. It has no end of life; `reset` forgets.
  */
 export class DurationMemory {
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
   readonly #key: string;
 
   constructor({ redis, queueName, queuePrefix }: DurationMemoryOptions) {

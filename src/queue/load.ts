@@ -1,4 +1,4 @@
-import type { Redis } from 'ioredis';
+import type { RedisClient } from '../redis-client.js';
 
 /** How many jobs the queue holds, over all processes. */
 export interface QueueLoad {
@@ -9,7 +9,7 @@ export interface QueueLoad {
 }
 
 /** Counts the jobs of a queue, in one round trip. */
-export async function queueLoad(redis: Redis, queueName: string, queuePrefix: string): Promise<QueueLoad> {
+export async function queueLoad(redis: RedisClient, queueName: string, queuePrefix: string): Promise<QueueLoad> {
   const key = (name: string) => `${queuePrefix}:${queueName}:${name}`;
   const counts = await Promise.all([
     redis.llen(key('wait')),
