@@ -139,4 +139,39 @@ describe('a password that is exchanged', () => {
     expect(sidecar.log.some(({ msg }) => msg === 'redis is back')).toBe(true);
     expect((await sidecar.kill('SIGTERM')).code).toBe(0);
   });
+
+  it('of a restricted user of a Cluster is used by the connections to all nodes', async () => {
+    const { nodes, addresses } = await redis.cluster('of-the-nodes');
+    const file = join(redis.folder(), 'redis-password');
+    const admins = nodes.map((node) => node.connect());
+    const [name, ...permissions] = documentedAcl('cfw-job-poller', 'x').filter((word) => !word.startsWith('>'));
+    const ofClusters = ['+cluster|slots', '+cluster|info', '+readonly', '+readwrite'];
+    const set = async (password: string) => {
+      const rules = [name ?? '', 'resetpass', `>${password}`, ...permissions, ...ofClusters];
+      await Promise.all(admins.map((admin) => admin.call('ACL', 'SETUSER', ...rules)));
+      writeFileSync(file, password);
+    };
+    await set('first');
+    const simulator = await start.simulator();
+    const env = {
+      ...cfwEnvironment(simulator),
+      REDIS_CLUSTER: addresses,
+      REDIS_USERNAME: 'cfw-job-poller',
+      REDIS_PASSWORD_FILE: file,
+    };
+    const sidecar = start.command(['start'], env);
+    const flow = new Flow(env, simulator);
+    start.onEnd(() => flow.stop());
+    try {
+      const ids = await flow.enqueue(30, 3_000);
+      await eventually(() => flow.handled.size > 3);
+      await set('second');
+      await Promise.all(admins.map((admin) => admin.call('CLIENT', 'KILL', 'USER', 'cfw-job-poller')));
+      await flow.end([...ids, ...(await flow.enqueue(10, 100))]);
+      expect((await sidecar.kill('SIGTERM')).code).toBe(0);
+    } finally {
+      const denied = await Promise.all(admins.map((admin) => admin.call('ACL', 'LOG') as Promise<string[][]>));
+      expect(denied.flat().map((entry) => entry.join(' '))).toEqual([]);
+    }
+  });
 });
