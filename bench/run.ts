@@ -5,6 +5,7 @@ import { inFlight } from './in-flight.js';
 import { limiter } from './limiter.js';
 import { noticing } from './noticing.js';
 import { table } from './numbers.js';
+import { operator } from './operator.js';
 import { quota } from './quota.js';
 import { changes, coldStarts, quotas, schedules } from './schedules.js';
 import { Setting } from './setting.js';
@@ -18,6 +19,7 @@ const SECTIONS = {
   noticing,
   limiter,
   shutdown,
+  operator,
   subscriber,
   quota,
   // These simulate; nothing of the engine runs in them.

@@ -1,5 +1,6 @@
 // Makes a fresh machine ready for `npm run demo` and `npm test`: node_modules as the lock file says, and a redis-server.
 // Uses nothing but Node, since nothing else may be there yet. Quick when there is nothing to do.
+// With --all it also installs what some tests need, and are skipped without: promtool and Chromium.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -9,6 +10,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
 installNodeModules();
 installRedisServer();
+if (process.argv.includes('--all')) installForAllTests();
 
 function installNodeModules() {
   if (isInstalled()) return;
@@ -40,17 +42,7 @@ function isInstalled() {
 function installRedisServer() {
   if (works('redis-server', ['--version'])) return;
   if (works('apt-get', ['--version'])) {
-    const sudo = process.getuid?.() === 0 ? [] : works('sudo', ['-n', 'true']) ? ['sudo', '-n'] : undefined;
-    if (sudo !== undefined) {
-      say('installing redis-server (apt-get)');
-      withoutStartingServices(sudo, () => {
-        const apt = (...args) =>
-          run(...command(sudo, 'env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', '-qq', ...args));
-        // Package lists may be missing or old; a mirror that is away need not matter.
-        apt('update');
-        apt('install', '-y', '--no-install-recommends', 'redis-server');
-      });
-    }
+    installDebianPackage('redis-server', 'redis-server');
   } else if (works('brew', ['--version'])) {
     say('installing redis (brew)');
     run('brew', ['install', 'redis']);
@@ -60,11 +52,35 @@ function installRedisServer() {
   }
 }
 
+/** promtool is part of Debian's package prometheus. */
+function installForAllTests() {
+  for (const [program, name, service] of [
+    ['promtool', 'prometheus', 'prometheus'],
+    ['/usr/bin/chromium', 'chromium', undefined],
+  ]) {
+    if (works(program, ['--version'])) continue;
+    if (works('apt-get', ['--version'])) installDebianPackage(name, service);
+    if (!works(program, ['--version'])) say(`${program} is not installed here; the tests that need it are skipped`);
+  }
+}
+
+function installDebianPackage(name, service) {
+  const sudo = process.getuid?.() === 0 ? [] : works('sudo', ['-n', 'true']) ? ['sudo', '-n'] : undefined;
+  if (sudo === undefined) return;
+  say(`installing ${name} (apt-get)`);
+  withoutStartingServices(sudo, service, () => {
+    const apt = (...args) => run(...command(sudo, 'env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', '-qq', ...args));
+    // Package lists may be missing or old; a mirror that is away need not matter.
+    apt('update');
+    apt('install', '-y', '--no-install-recommends', name);
+  });
+}
+
 /**
- * Debian's package starts a service on port 6379 and enables it. The project starts its own, private ones, so this leaves
- * the machine without: policy-rc.d (see invoke-rc.d(8)) forbids the start, and the service is disabled after.
+ * Debian's packages start their services and enable them. The project starts its own, private ones, so this leaves the
+ * machine without: policy-rc.d (see invoke-rc.d(8)) forbids the start, and the service is disabled after.
  */
-function withoutStartingServices(sudo, install) {
+function withoutStartingServices(sudo, service, install) {
   // Ctrl-C ends apt-get; we still have to take the policy away again.
   process.once('SIGINT', () => process.exit(130));
   const policy = '/usr/sbin/policy-rc.d';
@@ -80,7 +96,9 @@ function withoutStartingServices(sudo, install) {
       if (sudo.length === 0) rmSync(policy, { force: true });
       else run(...command(sudo, 'rm', '-f', policy));
     }
-    if (existsSync('/run/systemd/system')) run(...command(sudo, 'systemctl', 'disable', '--now', 'redis-server'));
+    if (service !== undefined && existsSync('/run/systemd/system')) {
+      run(...command(sudo, 'systemctl', 'disable', '--now', service));
+    }
   }
 }
 

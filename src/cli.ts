@@ -1,24 +1,17 @@
 #!/usr/bin/env node
 import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
-import { dropDead, listDead, replayDead } from './commands/dead.js';
-import { enqueue } from './commands/enqueue.js';
-import { resetSchedule, showSchedule } from './commands/schedule.js';
-import { simulator } from './commands/simulator.js';
-import { start } from './commands/start.js';
-import { status } from './commands/status.js';
 import { standardOutput } from './commands/terminal.js';
-import { watch } from './commands/watch.js';
 import { ConfigError, loadBaseConfig, loadConfig } from './config.js';
-import { demo } from './demo/demo.js';
 import { DURATION_FORM, parseDuration } from './duration.js';
 import { ID_PATTERN } from './id.js';
-import { InvalidJobError } from './queue/index.js';
+import { VERSION } from './version.js';
 
 /** Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration. */
 const FAILED = 1;
 const WRONG_USAGE = 2;
+/** By name, so that no command has to load what only others need. */
+const WRONG_USAGE_ERRORS: readonly string[] = ['ConfigError', 'InvalidJobError'];
 
 const duration = (text: string) => {
   const milliseconds = parseDuration(text);
@@ -58,14 +51,15 @@ const jsonObject = (text: string) => {
 };
 
 /**
+ * Each command loads what it needs when it runs: a sidecar must not carry the simulator along.
+ *
  * @param untilStopped asked for by commands that end in order when told to; on the others a signal acts as on any program.
  */
 function createProgram(untilStopped: () => AbortSignal, setExitCode: (code: number) => void): Command {
   const terminal = standardOutput();
-  const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
   const program = new Command('cfw-job-poller')
     .description('Watches CFW jobs to their end and publishes one event for each on a Redis stream.')
-    .version(version)
+    .version(VERSION)
     .exitOverride()
     .showHelpAfterError('(--help tells more)')
     .addHelpText(
@@ -77,8 +71,10 @@ function createProgram(untilStopped: () => AbortSignal, setExitCode: (code: numb
   program
     .command('start')
     .description('run the sidecar: worker and HTTP')
-    .action(async () => {
-      if (!(await start(loadConfig(process.env), untilStopped()))) setExitCode(FAILED);
+    .option('--dashboard-writable', 'let /dashboard retry, promote and remove jobs, rather than only show them', false)
+    .action(async ({ dashboardWritable }) => {
+      const { start } = await import('./commands/start.js');
+      if (!(await start(loadConfig(process.env), { dashboardWritable }, untilStopped()))) setExitCode(FAILED);
     });
 
   program
@@ -94,6 +90,7 @@ function createProgram(untilStopped: () => AbortSignal, setExitCode: (code: numb
     .option('--metadata <json>', 'an object that comes back in the events', jsonObject)
     .option('--again', 'watch jobs once more that have ended before', false)
     .action(async (jobIds: string[], { project, timeout, metadata, again }) => {
+      const { enqueue } = await import('./commands/enqueue.js');
       await enqueue(loadBaseConfig(process.env), jobIds, { project, timeoutMs: timeout, metadata, again }, terminal);
     });
 
@@ -104,6 +101,7 @@ function createProgram(untilStopped: () => AbortSignal, setExitCode: (code: numb
     .option('--json', 'one JSON object a line', false)
     .option('--until-idle <duration>', 'end when no event has come for so long', duration)
     .action(async ({ fromStart, json, untilIdle }) => {
+      const { watch } = await import('./commands/watch.js');
       const config = loadBaseConfig(process.env);
       await watch(config, { fromStart, json, untilIdleMs: untilIdle }, terminal, untilStopped());
     });
@@ -119,6 +117,7 @@ function createProgram(untilStopped: () => AbortSignal, setExitCode: (code: numb
       const projectId = project ?? config.projectId;
       if (projectId === undefined)
         throw new ConfigError(['--project or CFW_PROJECT_ID is needed: the project of the job']);
+      const { status } = await import('./commands/status.js');
       if (!(await status(config, { projectId, jobId, watchId }, terminal))) setExitCode(FAILED);
     });
 
@@ -129,11 +128,12 @@ function createProgram(untilStopped: () => AbortSignal, setExitCode: (code: numb
     .option('--group <name>', 'those of one consumer group')
     .option('--json', 'one JSON object a line', false)
     .action(async ({ group, json }) => {
+      const { listDead } = await import('./commands/dead.js');
       await listDead(loadBaseConfig(process.env), { group, json }, terminal);
     });
-  for (const [name, does, act] of [
-    ['replay', 'give dead letters to their groups once more', replayDead],
-    ['drop', 'forget dead letters', dropDead],
+  for (const [name, does] of [
+    ['replay', 'give dead letters to their groups once more'],
+    ['drop', 'forget dead letters'],
   ] as const) {
     dead
       .command(name)
@@ -143,6 +143,8 @@ function createProgram(untilStopped: () => AbortSignal, setExitCode: (code: numb
       .option('--group <name>', 'those of one consumer group')
       .action(async (letterIds: string[] = [], { all, group }) => {
         if (all === letterIds.length > 0) throw new ConfigError(['either ids of dead letters or --all is needed']);
+        const { dropDead, replayDead } = await import('./commands/dead.js');
+        const act = name === 'replay' ? replayDead : dropDead;
         if (!(await act(loadBaseConfig(process.env), { letterIds, all, group }, terminal))) setExitCode(FAILED);
       });
   }
@@ -152,13 +154,23 @@ function createProgram(untilStopped: () => AbortSignal, setExitCode: (code: numb
     .command('show')
     .description('show how long jobs took and when they are polled for, with a plot')
     .action(async () => {
+      const { showSchedule } = await import('./commands/schedule.js');
       await showSchedule(loadBaseConfig(process.env), terminal);
     });
   schedule
     .command('reset')
     .description('forget how long jobs took; polls follow the exponential backoff again')
     .action(async () => {
+      const { resetSchedule } = await import('./commands/schedule.js');
       await resetSchedule(loadBaseConfig(process.env), terminal);
+    });
+
+  program
+    .command('doctor')
+    .description('look at configuration, Redis, IAM, CFW and the clock, and say what to mend')
+    .action(async () => {
+      const { doctor } = await import('./commands/doctor.js');
+      if (!(await doctor(process.env, terminal))) setExitCode(FAILED);
     });
 
   program
@@ -170,6 +182,7 @@ function createProgram(untilStopped: () => AbortSignal, setExitCode: (code: numb
     .option('--sigma <number>', 'spread of the durations, which are log-normal', number(0, 5), 0.35)
     .option('--failures <share>', 'share of jobs that fail, 0 to 1', number(0, 1), 0.1)
     .action(async ({ port, token, median, sigma, failures }) => {
+      const { simulator } = await import('./commands/simulator.js');
       await simulator({ port, token, medianMs: median, sigma, failureShare: failures }, terminal, untilStopped());
     });
 
@@ -177,6 +190,7 @@ function createProgram(untilStopped: () => AbortSignal, setExitCode: (code: numb
     .command('demo')
     .description('all of it at work, on a private Redis and the simulator; ends by itself')
     .action(async () => {
+      const { demo } = await import('./demo/demo.js');
       if (!(await demo(terminal, untilStopped()))) setExitCode(FAILED);
     });
 
@@ -215,7 +229,7 @@ async function main(): Promise<void> {
       exitCode = error.exitCode === 0 ? 0 : WRONG_USAGE;
     } else {
       process.stderr.write(`cfw-job-poller: ${(error as Error).message}\n`);
-      exitCode = error instanceof ConfigError || error instanceof InvalidJobError ? WRONG_USAGE : FAILED;
+      exitCode = WRONG_USAGE_ERRORS.includes((error as Error).name) ? WRONG_USAGE : FAILED;
     }
   }
   // Not process.exit() at once: what was printed must reach a pipe first.

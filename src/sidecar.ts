@@ -1,25 +1,38 @@
-import {
-  akskCredential,
-  CfwClient,
-  type Credential,
-  createHttp,
-  type HttpClient,
-  iamCredential,
-  tokenCredential,
-} from './cfw/index.js';
-import type { Config, CredentialsConfig } from './config.js';
+import type { CredentialState } from './cfw/index.js';
+import { createClient } from './client.js';
+import type { Config } from './config.js';
 import { EventPublisher, findPublished } from './events/index.js';
 import { DurationMemory, ScheduleLearner } from './learning/index.js';
-import { createReadiness } from './ops/health.js';
+import { addGauges } from './ops/gauges.js';
+import { cfwCheck, createReadiness, credentialsCheck, queueCheck, redisCheck } from './ops/health.js';
 import { createHttpServer } from './ops/http.js';
+import { inTime } from './ops/in-time.js';
 import { jobLog } from './ops/job-log.js';
 import type { Logger } from './ops/logger.js';
+import { createMetrics } from './ops/metrics.js';
+import { observers } from './ops/observers.js';
 import { logRedisState } from './ops/redis-log.js';
 import { watchStream } from './ops/stream-log.js';
 import { exponentialBackoff, withJitter } from './polling/index.js';
-import { type EndedJob, type JobObserver, JobWorker, queueLoad } from './queue/index.js';
+import {
+  CfwJobProducer,
+  type EndedJob,
+  type JobObserver,
+  JobWorker,
+  QueueInspector,
+  queueLoad,
+} from './queue/index.js';
 import { serviceRedis } from './redis.js';
 import { inspectOnceThere, type UnfitRedisError } from './redis-fitness.js';
+
+/** Closing what Redis may keep waiting takes this long at the most. */
+const CLOSE_LIMIT_MS = 1_000;
+
+/** What whoever starts a sidecar may choose beside the configuration. */
+export interface SidecarOptions {
+  /** Whether the dashboard may change the queue: retry, promote and remove jobs. @default false */
+  readonly dashboardWritable?: boolean;
+}
 
 /** A running sidecar. */
 export interface Sidecar {
@@ -40,13 +53,61 @@ export interface Sidecar {
  *
  * @throws where the HTTP port cannot be had.
  */
-export async function startSidecar(config: Config, logger: Logger): Promise<Sidecar> {
+export async function startSidecar(
+  config: Config,
+  logger: Logger,
+  { dashboardWritable = false }: SidecarOptions = {},
+): Promise<Sidecar> {
   const { cfw, events, polling, queue, worker } = config;
   const redis = serviceRedis(config.redis);
   logRedisState(redis, logger);
   const unfit = inspectOnceThere(redis, (message) => logger.warn(message));
-  const { client, close: closeClient } = createClient(config, logger);
-  const http = createHttpServer(createReadiness(redis, () => client.credentialState));
+  const metrics = createMetrics();
+  const { client, close: closeClient } = createClient(config, {
+    onCredentialState: (state) => logCredentialState(state, config.credentials.kind, logger),
+    onToken: metrics.tokenFetched,
+  });
+  // Exchanged by its file, as the credentials are.
+  const stopWatchingToken = config.http.token?.watch(() => {});
+  const onQueue = { redis, queueName: queue.name, queuePrefix: queue.prefix };
+  const producer = new CfwJobProducer({
+    ...onQueue,
+    eventStream: events.stream,
+    ...(config.projectId === undefined ? {} : { projectId: config.projectId }),
+  });
+  const inspector = new QueueInspector(onQueue);
+  const cfwHealth = cfwCheck();
+  // HTTP comes first: where its port is taken, no job must have been taken either.
+  let jobs: JobWorker | undefined;
+  const queueHealth = queueCheck(() => ({ overdueMs: jobs?.line.overdueMs ?? 0, stuckMs: jobs?.stuckMs ?? 0 }));
+  const readiness = createReadiness({
+    redis: redisCheck(redis),
+    credentials: credentialsCheck(() => client.credentialState),
+    queue: queueHealth.check,
+    cfw: cfwHealth.check,
+  });
+  const readGauges = addGauges(metrics.registry, {
+    redis,
+    queue: inspector,
+    stream: events.stream,
+    streamMaxLength: events.maxLength,
+    readiness,
+    worker: () => jobs,
+  });
+  const http = createHttpServer({
+    token: config.http.token,
+    readiness,
+    metrics: async () => {
+      await readGauges();
+      return { text: await metrics.registry.metrics(), contentType: metrics.registry.contentType };
+    },
+    dashboard: async () =>
+      (await import('./ops/dashboard.js')).createDashboard({ ...onQueue, writable: dashboardWritable }),
+    dashboardWritable,
+    producer,
+    redis,
+    logger,
+  });
   let url: string;
   try {
     url = await http.listen({ host: config.http.host, port: config.http.port });
@@ -85,9 +146,10 @@ export async function startSidecar(config: Config, logger: Logger): Promise<Side
     },
     onTrouble: (err) => logger.warn({ err }, 'the learned schedule could not be brought up to date'),
   });
+  const observer = observers(jobLog(logger), metrics.observer);
   const isLearned = polling.schedule === 'learned';
   if (isLearned) void learner.run();
-  const jobs = new JobWorker({
+  const started = new JobWorker({
     redis,
     queueName: queue.name,
     queuePrefix: queue.prefix,
@@ -98,7 +160,12 @@ export async function startSidecar(config: Config, logger: Logger): Promise<Side
     dedupTtlMs: events.dedupTtlMs,
     schedule: withJitter(isLearned ? learner.schedule : backoff, backoff),
     ratePerSecond: polling.ratePerSecond,
-    poll: (job, signal, maxMs) => client.getJob(job, signal, maxMs),
+    poll: async (job, signal, maxMs) => {
+      const answer = await metrics.timed(() => client.getJob(job, signal, maxMs));
+      cfwHealth.answered(answer);
+      queueHealth.moved();
+      return answer;
+    },
     findPublished: async (job) => (await findPublished(redis, events.stream, [job]))[0],
     publish: (ended) => publisher.publish(jobEnd(ended)),
     publishUnfit: (queueJobId, job, enqueuedAt) =>
@@ -117,8 +184,9 @@ export async function startSidecar(config: Config, logger: Logger): Promise<Side
           lastError: null,
         },
       ),
-    observer: isLearned ? teaching(learner, jobLog(logger)) : jobLog(logger),
+    observer: isLearned ? teaching(learner, observer) : observer,
   });
+  jobs = started;
   const stream = watchStream({ redis, stream: events.stream, maxLength: events.maxLength }, logger);
   logger.info({ url, endpoint: cfw.endpoint, queue: queue.name, stream: events.stream }, 'sidecar started');
 
@@ -129,9 +197,12 @@ export async function startSidecar(config: Config, logger: Logger): Promise<Side
       logger.info('stopping: held jobs are parked');
       stream.stop();
       learner.stop();
-      const stopped = await jobs.stop();
+      const stopped = await started.stop();
       await http.close();
+      // While Redis is away, these would wait for it.
+      await inTime(Promise.all([producer.close(), inspector.close()]), CLOSE_LIMIT_MS).catch(() => {});
       closeClient();
+      stopWatchingToken?.();
       redis.disconnect();
       if (stopped) logger.info('stopped');
       else logger.error('stopped without Redis; held jobs will be taken up again 10 to 15 s after it is back');
@@ -151,50 +222,17 @@ function teaching(learner: ScheduleLearner, observer: JobObserver): JobObserver 
   };
 }
 
-/** The client with the credential that is configured, and how to close both. */
-function createClient({ cfw, credentials }: Config, logger: Logger): { client: CfwClient; close: () => void } {
-  const { requestTimeoutMs, proxy, endpoint } = cfw;
-  const toCfw = createHttp({ requestTimeoutMs, proxy });
-  const toIam = credentials.kind === 'iam' ? createHttp({ requestTimeoutMs, proxy: credentials.proxy }) : undefined;
-  const client = new CfwClient({
-    endpoint,
-    requestTimeoutMs,
-    http: toCfw.http,
-    credential: createCredential(credentials, toIam?.http ?? toCfw.http),
-    onCredentialState: (state) => {
-      if (state.state === 'accepted') {
-        logger.info('credentials are accepted again');
-        return;
-      }
-      if (state.state !== 'refused') return;
-      const { code, httpStatus, message: error } = state.refusal;
-      logger.error(
-        { kind: credentials.kind, code, httpStatus, error },
-        'credentials are refused; jobs wait, and a single call probes now and then',
-      );
-    },
-  });
-  return {
-    client,
-    close: () => {
-      client.close();
-      toCfw.close();
-      toIam?.close();
-    },
-  };
-}
-
-function createCredential(credentials: CredentialsConfig, iamHttp: HttpClient): Credential {
-  switch (credentials.kind) {
-    case 'aksk':
-      return akskCredential(credentials);
-    case 'iam':
-      return iamCredential(credentials, iamHttp);
-    case 'token':
-      return tokenCredential(credentials.token);
-    default:
-      return credentials satisfies never;
+function logCredentialState(state: CredentialState, kind: string, logger: Logger): void {
+  if (state.state === 'accepted') {
+    logger.info('credentials are accepted again');
+    return;
   }
+  if (state.state !== 'refused') return;
+  const { code, httpStatus, message: error } = state.refusal;
+  logger.error(
+    { kind, code, httpStatus, error },
+    'credentials are refused; jobs wait, and a single call probes now and then',
+  );
 }
 
 function jobEnd({ job, enqueuedAt, verdict, history }: EndedJob): Parameters<EventPublisher['publish']>[0] {
@@ -203,6 +241,7 @@ function jobEnd({ job, enqueuedAt, verdict, history }: EndedJob): Parameters<Eve
     jobId: job.jobId,
     watchId: job.watchId,
     metadata: job.metadata,
+    traceparent: job.traceparent,
     enqueuedAt: new Date(enqueuedAt).toISOString(),
     cfwStatus: history.cfwStatus,
     beginTime: history.beginTime,

@@ -1,6 +1,6 @@
 import type { Config } from '../config.js';
 import { createLogger } from '../ops/logger.js';
-import { startSidecar } from '../sidecar.js';
+import { type SidecarOptions, startSidecar } from '../sidecar.js';
 
 /**
  * Runs the sidecar until SIGTERM or SIGINT; a second signal ends the process at once.
@@ -8,8 +8,8 @@ import { startSidecar } from '../sidecar.js';
  * @throws {UnfitRedisError}
  * @returns false where it could not stop in order, since Redis was away.
  */
-export async function start(config: Config, stop: AbortSignal): Promise<boolean> {
-  const sidecar = await startSidecar(config, createLogger(config.logLevel));
+export async function start(config: Config, options: SidecarOptions, stop: AbortSignal): Promise<boolean> {
+  const sidecar = await startSidecar(config, createLogger(config.logLevel), options);
   const stopped = new Promise<undefined>((resolve) => {
     if (stop.aborted) resolve(undefined);
     else stop.addEventListener('abort', () => resolve(undefined), { once: true });

@@ -28,7 +28,7 @@ export const eventDataSchema = z.object({
   errorCounts: z.record(z.string(), z.int().min(1)),
   lastError: z.object({ code: z.string(), httpStatus: z.int().nullable(), message: z.string() }).nullable(),
   /** The producer's own, returned untouched. */
-  metadata: z.custom<Record<string, unknown>>(isJsonObject).nullable(),
+  metadata: z.custom<Record<string, unknown>>(isJsonObject).meta({ type: 'object' }).nullable(),
 });
 
 /** The `data` of an event. */
@@ -41,6 +41,8 @@ const attributes = {
   subject: z.string().min(1),
   time: timestamp,
   datacontenttype: z.literal('application/json'),
+  /** The trace that the job belongs to: the Distributed Tracing extension of CloudEvents. Absent where there is none. */
+  traceparent: z.string().optional(),
 };
 
 /** An event: the attributes of CloudEvents 1.0 (https://github.com/cloudevents/spec), each one a field of the stream entry. */
@@ -69,12 +71,16 @@ export const ENTRY_FIELDS = [
   'subject',
   'time',
   'datacontenttype',
+  'traceparent',
   'data',
 ] as const;
 
-/** @returns field, value, field, value … as XADD takes them. */
+/** @returns field, value, field, value … as XADD takes them; an attribute that is absent has no field. */
 export function toEntry(event: CfwJobEvent): string[] {
-  return ENTRY_FIELDS.flatMap((field) => [field, field === 'data' ? JSON.stringify(event.data) : event[field]]);
+  return ENTRY_FIELDS.flatMap((field) => {
+    const value = field === 'data' ? JSON.stringify(event.data) : event[field];
+    return value === undefined ? [] : [field, value];
+  });
 }
 
 /** A stream entry that is no event of ours. */

@@ -7,7 +7,7 @@ export {
   type ReplayResult,
   replayDeadLetter,
 } from './dead-letters.js';
-export { type CfwJobEvent, type CfwJobEventData, fromEntry, InvalidEntryError } from './event.js';
+export { type CfwJobEvent, type CfwJobEventData, eventSchema, fromEntry, InvalidEntryError } from './event.js';
 export { type ConsumedEvent, type ConsumeEventsOptions, consumeEvents } from './iterator.js';
 export { findPublished, type PublishedEvent, type WatchedJob, watchKey } from './memory.js';
 export { EventPublisher, type EventPublisherOptions, type JobEnd, type PublishResult } from './publisher.js';

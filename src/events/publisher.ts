@@ -26,6 +26,8 @@ export interface PublishResult {
 /** The end of a job, from which its event is made. */
 export type JobEnd = Omit<CfwJobEventData, 'status' | 'errorCounts'> & {
   readonly errorCounts: Readonly<Record<string, number>>;
+  /** The trace that the job belongs to. */
+  readonly traceparent?: string | null;
 };
 
 /** A job that cannot be told by its ids since its data does not fit; its event is named after the queue's entry. */
@@ -86,6 +88,7 @@ export class EventPublisher {
       subject,
       time: new Date().toISOString(),
       datacontenttype: 'application/json',
+      traceparent: end.traceparent ?? undefined,
       data: {
         projectId: end.projectId,
         jobId: end.jobId,

@@ -1,50 +1,165 @@
 import type { CredentialState } from '../cfw/index.js';
+import { formatDuration } from '../duration.js';
+import type { PollAnswer } from '../polling/index.js';
 import type { RedisClient } from '../redis-client.js';
+import { inTime } from './in-time.js';
 
-/** One thing that must be in order for the sidecar to do its work. */
-export interface Check {
-  readonly ok: boolean;
-  /** RFC 3339. */
-  readonly since: string;
+/** What a check finds when it is asked. */
+export interface Finding {
+  /** What is wrong, in words; null where nothing is. */
   readonly error: string | null;
+  /** Since when, in epoch milliseconds, where the check knows it better than by having been asked. */
+  readonly since?: number;
+}
+
+/** One thing to look at. */
+export interface HealthCheck {
+  /** Whether the sidecar cannot do its work without it; else it is told, but the sidecar stays ready. */
+  readonly required: boolean;
+  look(): Finding | Promise<Finding>;
+}
+
+/** How a check stands. */
+export interface CheckState {
+  readonly ok: boolean;
+  readonly required: boolean;
+  /** Since when it has been so; RFC 3339. */
+  readonly since: string;
+  /** What is wrong; null where nothing is. */
+  readonly error: string | null;
+  /** What was last wrong, and when that was last seen; null where nothing ever was. */
+  readonly lastError: { readonly error: string; readonly at: string } | null;
 }
 
 /** Whether the sidecar can do its work, and what stands in its way. */
 export interface Readiness {
   readonly ready: boolean;
-  readonly checks: { readonly redis: Check; readonly credentials: Check };
+  readonly checks: Readonly<Record<string, CheckState>>;
+}
+
+/** Tells, when asked, whether the sidecar can do its work; nothing has to be reset when it can again. */
+export function createReadiness(checks: Readonly<Record<string, HealthCheck>>): () => Promise<Readiness> {
+  const states = new Map<string, CheckState>();
+  const ask = async ([name, { required, look }]: [string, HealthCheck]): Promise<[string, CheckState]> => {
+    const { error, since } = await look();
+    const before = states.get(name);
+    const ok = error === null;
+    const now = new Date().toISOString();
+    const state: CheckState = {
+      ok,
+      required,
+      since: since === undefined ? (before?.ok === ok ? before.since : now) : new Date(since).toISOString(),
+      error,
+      lastError: error === null ? (before?.lastError ?? null) : { error, at: now },
+    };
+    states.set(name, state);
+    return [name, state];
+  };
+  return async () => {
+    const asked = await Promise.all(Object.entries(checks).map(ask));
+    return {
+      ready: asked.every(([, { ok, required }]) => ok || !required),
+      checks: Object.fromEntries(asked),
+    };
+  };
 }
 
 /** How long Redis may take to answer. */
 const REDIS_ANSWER_MS = 1_000;
 
-/** Tells, when asked, whether the sidecar can do its work. */
-export function createReadiness(redis: RedisClient, credentialState: () => CredentialState): () => Promise<Readiness> {
-  let redisCheck: Check | undefined;
-  return async () => {
-    const error = await redisError(redis);
-    if (redisCheck === undefined || redisCheck.ok !== (error === null)) {
-      redisCheck = { ok: error === null, since: new Date().toISOString(), error };
-    }
-    const state = credentialState();
-    const credentials: Check = {
-      ok: state.state !== 'refused',
-      since: new Date(state.since).toISOString(),
-      error: state.state === 'refused' ? `${state.refusal.code}: ${state.refusal.message}` : null,
-    };
-    return { ready: redisCheck.ok && credentials.ok, checks: { redis: { ...redisCheck, error }, credentials } };
+/** Whether Redis answers. */
+export function redisCheck(redis: RedisClient): HealthCheck {
+  return {
+    required: true,
+    async look() {
+      if (redis.status !== 'ready') return { error: `the connection is ${redis.status}` };
+      return await inTime(redis.ping(), REDIS_ANSWER_MS).then(
+        () => ({ error: null }),
+        ({ message }: Error) => ({ error: message }),
+      );
+    },
   };
 }
 
-async function redisError(redis: RedisClient): Promise<string | null> {
-  if (redis.status !== 'ready') return `the connection is ${redis.status}`;
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<string>((resolve) => {
-    timer = setTimeout(() => resolve(`no answer within ${REDIS_ANSWER_MS} ms`), REDIS_ANSWER_MS);
-  });
-  const answer = redis.ping().then(
-    () => null,
-    (error: Error) => error.message,
-  );
-  return await Promise.race([answer, late]).finally(() => clearTimeout(timer));
+/** Whether CFW and IAM refuse our credentials; what was never tried counts as good. */
+export function credentialsCheck(state: () => CredentialState): HealthCheck {
+  return {
+    required: true,
+    look() {
+      const current = state();
+      const { since } = current;
+      if (current.state !== 'refused') return { error: null, since };
+      return { error: `${current.refusal.code}: ${current.refusal.message}`, since };
+    },
+  };
+}
+
+/** So many calls in a row without an answer of CFW, and CFW counts as away. */
+const AWAY_AFTER = 3;
+
+/**
+ * Whether CFW answers, by the calls that are made anyway. It is not required: no other sidecar could do better, and jobs
+ * wait for CFW.
+ */
+export function cfwCheck(): { check: HealthCheck; answered: (answer: PollAnswer) => void } {
+  let failures = 0;
+  let since = Date.now();
+  let error: string | null = null;
+  return {
+    answered(answer) {
+      // No call was made.
+      if (answer.kind === 'withheld') return;
+      if (answer.kind !== 'transient') {
+        if (error !== null) since = Date.now();
+        failures = 0;
+        error = null;
+        return;
+      }
+      failures += 1;
+      if (failures < AWAY_AFTER) return;
+      if (error === null) since = Date.now();
+      error = `${answer.code}: ${answer.message}`;
+    },
+    check: { required: false, look: () => ({ error, since }) },
+  };
+}
+
+/** So long with jobs that are due and may be taken, and none taken, is no hiccup. */
+const STUCK_MS = 5_000;
+/** Something is wrong after so long: a restart, or jobs of a killed worker, take less. */
+const OVERDUE_LIMIT_MS = 60_000;
+
+/** What the worker tells of itself; zeros where there is none yet. */
+export interface WorkerView {
+  /** For how long the job that has been due for longest has waited, in milliseconds; 0 where none is due. */
+  readonly overdueMs: number;
+  /** For how long jobs have been due that may be taken, and none was, in milliseconds. */
+  readonly stuckMs: number;
+}
+
+/**
+ * Whether jobs are taken when they are due: a worker can look connected and take none. One that is stuck begins anew by
+ * itself, and its own measure with it, so this goes on from there until a job moves.
+ */
+export function queueCheck(worker: () => WorkerView): { check: HealthCheck; moved: () => void } {
+  let stuckSince: number | undefined;
+  return {
+    moved() {
+      stuckSince = undefined;
+    },
+    check: {
+      required: true,
+      look() {
+        const { overdueMs, stuckMs } = worker();
+        const now = Date.now();
+        if (overdueMs === 0) stuckSince = undefined;
+        else if (stuckMs >= STUCK_MS) stuckSince ??= now - stuckMs;
+        if (stuckSince === undefined || now - stuckSince < OVERDUE_LIMIT_MS) return { error: null };
+        return {
+          error: `jobs have been due for ${formatDuration(overdueMs)} and may be taken, but no worker here takes them`,
+          since: stuckSince,
+        };
+      },
+    },
+  };
 }

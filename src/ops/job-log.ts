@@ -25,10 +25,11 @@ const SAME_TROUBLE_MS = 60_000;
 
 /** One line for a job's acceptance, its end and each failed call, and one for what lasts and should not. */
 export function jobLog(logger: Logger): JobObserver {
-  const ids = ({ projectId, jobId, watchId }: PollJob) => ({
+  const ids = ({ projectId, jobId, watchId, traceparent }: PollJob) => ({
     projectId,
     jobId,
     ...(watchId === null ? {} : { watchId }),
+    ...(traceparent === null ? {} : { traceparent }),
   });
   let lastTrouble = { message: '', at: Number.NEGATIVE_INFINITY };
   return {

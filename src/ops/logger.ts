@@ -1,5 +1,5 @@
+import { createRequire } from 'node:module';
 import pino, { type DestinationStream, type Logger } from 'pino';
-import pretty from 'pino-pretty';
 import type { LOG_LEVELS } from '../config.js';
 
 export type { Logger } from 'pino';
@@ -21,6 +21,8 @@ export function createLogger(level: (typeof LOG_LEVELS)[number], destination?: D
   };
   if (destination !== undefined) return pino(options, destination);
   if (process.stdout.isTTY) {
+    // Loaded where it is used: beside an application there is no terminal.
+    const pretty = createRequire(import.meta.url)('pino-pretty') as typeof import('pino-pretty');
     return pino(options, pretty({ colorize: !process.env.NO_COLOR, translateTime: 'SYS:HH:MM:ss.l', sync: true }));
   }
   return pino(options);

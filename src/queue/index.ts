@@ -1,4 +1,12 @@
-export { type CfwJobRequest, MAX_METADATA_BYTES, MAX_TIMEOUT_MS, type PollJob, type UnfitJob } from './job.js';
+export { JOB_STATES, QueueInspector, type QueueState } from './inspector.js';
+export {
+  type CfwJobRequest,
+  jobDataSchema,
+  MAX_METADATA_BYTES,
+  MAX_TIMEOUT_MS,
+  type PollJob,
+  type UnfitJob,
+} from './job.js';
 export { type QueueLoad, queueLoad } from './load.js';
 export {
   CfwJobProducer,
@@ -7,4 +15,5 @@ export {
   type EnqueuedJob,
   InvalidJobError,
 } from './producer.js';
+export { type Progress, parseProgress } from './progress.js';
 export { type EndedJob, type JobObserver, type JobResult, JobWorker, type JobWorkerOptions } from './worker.js';

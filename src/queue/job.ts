@@ -10,6 +10,12 @@ export const MAX_TIMEOUT_MS = 86_400_000;
 /** The largest metadata: 4 KB, measured as UTF-8 bytes of its JSON. */
 export const MAX_METADATA_BYTES = 4_096;
 
+/**
+ * W3C Trace Context (https://www.w3.org/TR/trace-context/), 3.2.2: version, trace id, parent id and flags. An id of zeros
+ * only is no id; later versions may add fields.
+ */
+const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[\x21-\x7e]{1,64})?$/;
+
 const isJsonObject = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** The data of a job in the queue, as producers write it. Fields it does not know are ignored. */
@@ -33,7 +39,11 @@ export const jobDataSchema = z.object(
       .refine((metadata) => Buffer.byteLength(JSON.stringify(metadata)) <= MAX_METADATA_BYTES, {
         error: `must have at most ${MAX_METADATA_BYTES} bytes as JSON`,
       })
+      // For JSON Schema, which cannot know what a custom check accepts.
+      .meta({ type: 'object' })
       .nullish(),
+    /** The trace it belongs to. As the standard has it, one that cannot be read is left out: no job fails for that. */
+    traceparent: z.string().regex(TRACEPARENT).nullish().catch(undefined),
   },
   { error: 'must be a JSON object' },
 );
@@ -48,6 +58,7 @@ export interface PollJob {
   readonly watchId: string | null;
   readonly timeoutMs: number | null;
   readonly metadata: Record<string, unknown> | null;
+  readonly traceparent: string | null;
 }
 
 /** A job whose data does not fit, and what could be read of it all the same. */
@@ -56,6 +67,7 @@ export interface UnfitJob {
   readonly jobId: string | null;
   readonly watchId: string | null;
   readonly metadata: Record<string, unknown> | null;
+  readonly traceparent: string | null;
   /** One line for each field that does not fit. */
   readonly problems: readonly string[];
 }
@@ -77,13 +89,14 @@ export function parseJobData(data: unknown, defaultProjectId: string | undefined
     problems.push('projectId is missing, and CFW_PROJECT_ID is not set');
   }
   if (!parsed.success || projectId === undefined) return { ...readableIds(data), problems };
-  const { jobId, watchId, timeoutMs, metadata } = parsed.data;
+  const { jobId, watchId, timeoutMs, metadata, traceparent } = parsed.data;
   return {
     projectId,
     jobId,
     watchId: watchId ?? null,
     timeoutMs: timeoutMs ?? null,
     metadata: metadata ?? null,
+    traceparent: traceparent ?? null,
   };
 }
 
@@ -95,5 +108,6 @@ function readableIds(data: unknown): Omit<UnfitJob, 'problems'> {
     jobId: readable('jobId'),
     watchId: readable('watchId'),
     metadata: jobDataSchema.shape.metadata.safeParse(fields.metadata).data ?? null,
+    traceparent: jobDataSchema.shape.traceparent.parse(fields.traceparent) ?? null,
   };
 }

@@ -135,7 +135,7 @@ describe('a stream entry', () => {
 
   it('may have its fields in any order, and fields and data members of later versions', () => {
     const fields = entryWithData({ later: 1 });
-    const reversed = ['traceparent', '00-1-1-00'];
+    const reversed = ['tracestate', 'x=y'];
     for (let i = fields.length - 2; i >= 0; i -= 2) reversed.push(fields[i] as string, fields[i + 1] as string);
     expect(fromEntry('1-0', reversed)).toEqual(COMPLETED);
   });
@@ -147,7 +147,10 @@ describe('an entry that is no event of ours', () => {
     ['fields of others', ['message', 'hello']],
     ['a field without a value', ['data']],
     ['a __proto__ field', ['__proto__', JSON.stringify(COMPLETED.data)]],
-    ...ENTRY_FIELDS.map((name): [string, string[]] => [`no ${name}`, entryWith({ [name]: undefined })]),
+    ...ENTRY_FIELDS.filter((name) => name !== 'traceparent').map((name): [string, string[]] => [
+      `no ${name}`,
+      entryWith({ [name]: undefined }),
+    ]),
     ['data that is no JSON', entryWith({ data: '{"jobId": NaN}' })],
     ['data that is cut off', entryWith({ data: JSON.stringify(COMPLETED.data).slice(0, -1) })],
     ['data that is null', entryWith({ data: 'null' })],

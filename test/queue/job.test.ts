@@ -23,6 +23,7 @@ describe('job data that fits', () => {
       watchId: 'second_try',
       timeoutMs: 1_800_000,
       metadata: { orderId: '42', nested: { list: [1, null] } },
+      traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
     };
     expect(parseJobData(data, DEFAULT_PROJECT)).toEqual(data);
   });
@@ -38,6 +39,7 @@ describe('job data that fits', () => {
       watchId: null,
       timeoutMs: null,
       metadata: null,
+      traceparent: null,
     });
   });
 
@@ -62,6 +64,27 @@ describe('job data that fits', () => {
   );
 });
 
+describe('a trace', () => {
+  const TRACE = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+
+  it.each([TRACE, TRACE.replace(/01$/, '00'), `${TRACE.replace(/^00/, '01')}-later`])('is kept: %s', (traceparent) => {
+    expect(read({ jobId: 'j', traceparent }).traceparent).toBe(traceparent);
+  });
+
+  it.each([
+    'nonsense',
+    TRACE.toUpperCase(),
+    TRACE.replace(/^00/, 'ff'),
+    TRACE.replace(/-[0-9a-f]{32}-/, `-${'0'.repeat(32)}-`),
+    TRACE.replace(/-[0-9a-f]{16}-/, `-${'0'.repeat(16)}-`),
+    `${TRACE}\nx`,
+    42,
+    { version: '00' },
+  ])('that cannot be read is left out, and the job goes on without: %j', (traceparent) => {
+    expect(read({ jobId: 'j', traceparent }).traceparent).toBeNull();
+  });
+});
+
 describe('job data that does not fit', () => {
   it.each([null, undefined, 'job-1', '{"jobId":"job-1"}', 42, true, [], [{ jobId: 'job-1' }]])(
     'is %j in place of an object',
@@ -71,6 +94,7 @@ describe('job data that does not fit', () => {
         jobId: null,
         watchId: null,
         metadata: null,
+        traceparent: null,
         problems: ['data must be a JSON object'],
       });
     },
@@ -82,6 +106,7 @@ describe('job data that does not fit', () => {
       jobId: null,
       watchId: null,
       metadata: null,
+      traceparent: null,
       problems: ['data is not JSON'],
     });
   });
@@ -108,7 +133,7 @@ describe('job data that does not fit', () => {
     ])('of illegal characters or length: %j', (id) => {
       const { problems, ...readable } = unfit(data(id));
       expect(problems).toEqual([`${field} must be 1 to 64 characters of A-Z a-z 0-9 _ -`]);
-      expect(readable).toEqual({ jobId: 'j', projectId: 'p', watchId: 'w', metadata: null, [field]: null });
+      expect(readable).toMatchObject({ jobId: 'j', projectId: 'p', watchId: 'w', metadata: null, [field]: null });
     });
 
     it.each<unknown>([42, true, {}, ['j'], { toString: 'j' }])('of another type: %j', (id) => {
@@ -152,7 +177,7 @@ describe('job data that does not fit', () => {
       metadata: { orderId: '42' },
     });
     expect(problems.map((problem) => problem.split(' ')[0]).sort()).toEqual(['jobId', 'timeoutMs', 'watchId']);
-    expect(readable).toEqual({ jobId: null, projectId: 'p', watchId: null, metadata: { orderId: '42' } });
+    expect(readable).toMatchObject({ jobId: null, projectId: 'p', watchId: null, metadata: { orderId: '42' } });
   });
 });
 

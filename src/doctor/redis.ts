@@ -1,0 +1,59 @@
+import { randomUUID } from 'node:crypto';
+import type { BaseConfig } from '../config.js';
+import { commandRedis } from '../redis.js';
+import type { RedisClient } from '../redis-client.js';
+import { inspectRedis } from '../redis-fitness.js';
+import { type Finding, fail, ok, warn } from './finding.js';
+
+/** Looks at Redis: whether it is there, whether it keeps what it is given, and whether we may do what we have to. */
+export async function checkRedis(config: BaseConfig): Promise<Finding[]> {
+  let redis: RedisClient;
+  try {
+    redis = await commandRedis(config.redis);
+  } catch (error) {
+    return [fail('redis', `${(error as Error).message}; check REDIS_URL, and whether Redis runs there`)];
+  }
+  try {
+    const findings = await Promise.all([checkServer(redis), checkPermissions(redis, config)]);
+    return findings.flat();
+  } catch (error) {
+    return [fail('redis', (error as Error).message)];
+  } finally {
+    redis.disconnect();
+  }
+}
+
+async function checkServer(redis: RedisClient): Promise<Finding[]> {
+  const findings = await inspectRedis(redis);
+  if (findings.length === 0) return [ok('redis', 'it is there, and set up so that nothing is lost')];
+  return findings.map(({ severity, message }) => (severity === 'refuse' ? fail : warn)('redis', message));
+}
+
+/** Does what the queue and the stream need, on keys of its own that are gone afterwards. */
+async function checkPermissions(redis: RedisClient, { queue, events }: BaseConfig): Promise<Finding[]> {
+  const probe = randomUUID();
+  const key = `${queue.prefix}:${queue.name}:doctor-${probe}`;
+  const stream = `${events.stream}:doctor-${probe}`;
+  const attempts: Record<string, () => Promise<unknown>> = {
+    hashes: () => redis.hset(key, 'a', '1'),
+    'sorted sets': () => redis.zadd(`${key}:zset`, 1, 'a'),
+    lists: () => redis.lpush(`${key}:list`, 'a'),
+    streams: () => redis.xadd(stream, '*', 'a', '1'),
+    scripts: () => redis.eval("return redis.call('SET', KEYS[1], '1', 'PX', 1000)", 1, `${stream}:memory`),
+  };
+  const refused: string[] = [];
+  for (const [name, attempt] of Object.entries(attempts)) {
+    await attempt().catch(({ message }: Error) => refused.push(`${name} (${message})`));
+  }
+  // One at a time, as they may lie in different slots; each expires or was never there where this is refused.
+  for (const used of [key, `${key}:zset`, `${key}:list`, stream, `${stream}:memory`]) {
+    await redis.del(used).catch(() => {});
+  }
+  if (refused.length === 0) return [ok('redis permissions', 'all that is needed is allowed')];
+  return [
+    fail(
+      'redis permissions',
+      `refused: ${refused.join('; ')}. The user needs ${queue.prefix}:* and ${events.stream}*, all data commands and scripts`,
+    ),
+  ];
+}

@@ -1,0 +1,100 @@
+import { Gauge, type Registry } from 'prom-client';
+import { JOB_STATES, type JobWorker, type QueueInspector } from '../queue/index.js';
+import type { RedisClient } from '../redis-client.js';
+import type { Readiness } from './health.js';
+import { inTime } from './in-time.js';
+
+/** Where gauges get their values from when they are scraped. */
+export interface GaugeSources {
+  readonly redis: RedisClient;
+  readonly queue: QueueInspector;
+  readonly stream: string;
+  /** Entries that the stream keeps at least; 0: all. */
+  readonly streamMaxLength: number;
+  readonly readiness: () => Promise<Readiness>;
+  /** What the worker of this process tells of itself; undefined before it has begun. */
+  readonly worker: () => WorkerState | undefined;
+}
+
+/** How the worker of this process stands; see `JobWorker`. */
+export type WorkerState = Pick<JobWorker, 'load' | 'line'>;
+
+/** A scrape does not wait longer for Redis; what belongs to this process is told all the same. */
+const REDIS_LIMIT_MS = 1_000;
+/** More groups than this are not told: a label must not grow without bound. */
+const MAX_GROUPS = 50;
+
+/**
+ * Adds what is looked up at each scrape: by a handful of commands whose cost does not grow with jobs or events.
+ *
+ * @returns how to look it up. While Redis is away, gauges of what it holds have no value, rather than an old one.
+ */
+export function addGauges(registry: Registry, sources: GaugeSources): () => Promise<void> {
+  const gauge = <T extends string>(name: string, help: string, labelNames: readonly T[] = []) =>
+    new Gauge({ name: `cfw_job_poller_${name}`, help, labelNames, registers: [registry] });
+  const checks = gauge('check_ok', 'Whether a check of /readyz is in order.', ['check']);
+  const jobs = gauge('jobs', 'Jobs in the queue by state, over all processes; delayed ones are parked.', ['state']);
+  const running = gauge('running_jobs', 'Jobs that this process is on, held ones included.');
+  const held = gauge('held_jobs', 'Jobs that wait in this process for their next poll, rather than in the queue.');
+  const overdue = gauge('overdue_seconds', 'How long the job that has been due for longest has waited to be taken.');
+  const paused = gauge('queue_paused', 'Whether somebody has paused the queue.');
+  const holdBack = gauge('hold_back_seconds', 'How long all processes hold back from now on, since CFW asked for it.');
+  const entries = gauge('stream_entries', 'Events on the stream.');
+  const maxEntries = gauge('stream_max_entries', 'Events that the stream keeps at least; 0: all.');
+  const lag = gauge('stream_group_lag_entries', 'Events that a consumer group has not read yet.', ['group']);
+  const pending = gauge('stream_group_pending_entries', 'Events read by a consumer group and not acknowledged.', [
+    'group',
+  ]);
+  maxEntries.set(sources.streamMaxLength);
+
+  const readRedis = async () => {
+    const { redis, queue, stream } = sources;
+    if (redis.status !== 'ready') return undefined;
+    // A client of Redis sends what is asked for in one turn in one go.
+    const reads = Promise.all([queue.read(), redis.xlen(stream), readGroups(redis, stream)]);
+    return await inTime(reads, REDIS_LIMIT_MS).catch(() => undefined);
+  };
+
+  return async () => {
+    const [{ checks: states }, found] = await Promise.all([sources.readiness(), readRedis()]);
+    for (const [check, { ok }] of Object.entries(states)) checks.set({ check }, ok ? 1 : 0);
+    const worker = sources.worker();
+    if (worker !== undefined) {
+      running.set(worker.load.running);
+      held.set(worker.load.held);
+      overdue.set(worker.line.overdueMs / 1_000);
+      paused.set(worker.line.paused ? 1 : 0);
+    }
+    for (const one of [holdBack, entries]) one.remove();
+    for (const one of [jobs, lag, pending]) one.reset();
+    if (found === undefined) return;
+    const [state, length, groups] = found;
+    for (const name of JOB_STATES) jobs.set({ state: name }, state.jobs[name]);
+    holdBack.set(state.holdBackMs / 1_000);
+    entries.set(length);
+    for (const group of groups.slice(0, MAX_GROUPS)) {
+      pending.set({ group: group.name }, group.pending);
+      if (group.lag !== undefined) lag.set({ group: group.name }, group.lag);
+    }
+  };
+}
+
+interface Group {
+  readonly name: string;
+  readonly pending: number;
+  /** Redis 7 and newer, and even there not after entries were deleted. */
+  readonly lag: number | undefined;
+}
+
+async function readGroups(redis: RedisClient, stream: string): Promise<Group[]> {
+  const groups = (await redis.xinfo('GROUPS', stream).catch((error: Error) => {
+    // There is no stream before the first event.
+    if (error.message.includes('no such key')) return [];
+    throw error;
+  })) as (string | number | null)[][];
+  return groups.map((fields) => {
+    const of = (name: string) => fields[fields.indexOf(name) + 1];
+    const lag = fields.includes('lag') ? of('lag') : undefined;
+    return { name: String(of('name')), pending: Number(of('pending')), lag: lag == null ? undefined : Number(lag) };
+  });
+}

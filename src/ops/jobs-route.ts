@@ -1,0 +1,95 @@
+import type { FastifyInstance } from 'fastify';
+import type { z } from 'zod';
+import { type CfwJobProducer, type CfwJobRequest, InvalidJobError } from '../queue/index.js';
+import type { RedisClient } from '../redis-client.js';
+import { inTime, LateError } from './in-time.js';
+import type { Logger } from './logger.js';
+import { HttpProblem } from './problem.js';
+import { jobPath, jobQuery, MAX_JOBS } from './schemas.js';
+
+/** Who asks by HTTP is told after this that Redis is away. */
+const REDIS_LIMIT_MS = 5_000;
+/** A thousand wrong jobs need not be told one by one. */
+const MAX_PROBLEMS = 20;
+
+/** What the routes need. */
+export interface JobsRouteOptions {
+  readonly producer: CfwJobProducer;
+  /** The producer's connection. */
+  readonly redis: RedisClient;
+  readonly logger: Logger;
+}
+
+/** `POST /v1/jobs` and `GET /v1/jobs/{projectId}/{jobId}`. */
+export function jobsRoute(server: FastifyInstance, options: JobsRouteOptions): void {
+  const { producer } = options;
+
+  server.post('/v1/jobs', async ({ body, headers }, reply) => {
+    // The header of the request is for the jobs that name no trace of their own.
+    const { traceparent } = headers;
+    const traced = (job: unknown) =>
+      typeof traceparent === 'string' && isObject(job) && job.traceparent == null ? { ...job, traceparent } : job;
+    const isMany = isObject(body) && 'jobs' in body;
+    if (isMany) checkMany(body);
+    const enqueue = isMany
+      ? () => producer.enqueueMany((body.jobs as unknown[]).map(traced) as CfwJobRequest[])
+      : async () => [await producer.enqueue(traced(body) as CfwJobRequest)];
+    const jobs = await overRedis(options, enqueue);
+    const [only] = jobs;
+    if (!isMany && only !== undefined) {
+      const watch = only.watchId === null ? '' : `?watchId=${only.watchId}`;
+      reply.header('location', `/v1/jobs/${only.projectId}/${only.jobId}${watch}`);
+    }
+    return reply.code(202).send({ jobs });
+  });
+
+  server.get('/v1/jobs/:projectId/:jobId', async ({ params, query }) => {
+    const job = { ...checked(jobPath, params), ...checked(jobQuery, query) };
+    const found = await overRedis(options, () => producer.status(job));
+    if (found !== undefined) return found;
+    throw new HttpProblem(404, 'this job is not known: never enqueued, or ended longer ago than EVENT_DEDUP_TTL');
+  });
+}
+
+function checkMany(body: Record<string, unknown>): void {
+  const { jobs, jobId } = body;
+  if (jobId !== undefined) throw new HttpProblem(400, 'the body has both "jobs" and "jobId"; give one of them');
+  if (!Array.isArray(jobs)) throw new HttpProblem(400, `"jobs" must be an array of 1 to ${MAX_JOBS} jobs`);
+  if (jobs.length === 0 || jobs.length > MAX_JOBS) {
+    throw new HttpProblem(400, `"jobs" has ${jobs.length} jobs; allowed are 1 to ${MAX_JOBS}. Nothing was enqueued`);
+  }
+}
+
+function checked<T>(schema: z.ZodType<T>, value: unknown): T {
+  const { success, data, error } = schema.safeParse(value);
+  if (success) return data;
+  const problems = error.issues.map(({ path, message }) => `${path.join('.')} ${message}`);
+  throw new HttpProblem(400, problems.join('; '));
+}
+
+/** Does something over Redis, and puts what goes wrong into words of HTTP. */
+async function overRedis<T>({ redis, logger }: JobsRouteOptions, work: () => Promise<T>): Promise<T> {
+  if (redis.status !== 'ready') throw unavailable('Redis is away; nothing was done, try again later');
+  try {
+    return await inTime(work(), REDIS_LIMIT_MS);
+  } catch (error) {
+    if (error instanceof InvalidJobError) throw invalid(error);
+    if (error instanceof LateError) {
+      throw unavailable('Redis does not answer; jobs may have been enqueued or not, and sending them again is safe');
+    }
+    logger.error({ err: error }, 'Redis refused a request that came by HTTP');
+    throw unavailable(`Redis refused: ${(error as Error).message}`);
+  }
+}
+
+function invalid({ problems }: InvalidJobError): HttpProblem {
+  const told = problems.slice(0, MAX_PROBLEMS);
+  const more = problems.length - told.length;
+  const detail = `nothing was enqueued: ${told[0]}${problems.length > 1 ? `, and ${problems.length - 1} more` : ''}`;
+  return new HttpProblem(400, detail, { problems: more > 0 ? [...told, `and ${more} more`] : told });
+}
+
+const unavailable = (detail: string) => new HttpProblem(503, detail, { headers: { 'retry-after': '2' } });
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);

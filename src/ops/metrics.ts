@@ -1,0 +1,165 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { TokenOutcome } from '../client.js';
+import type { FailureKind, FailureReason, PollAnswer } from '../polling/index.js';
+import type { JobObserver } from '../queue/index.js';
+import { VERSION } from '../version.js';
+
+/** What is counted in this process, in one registry. */
+export interface Metrics {
+  readonly registry: Registry;
+  /** Counts what happens to jobs. */
+  readonly observer: JobObserver;
+  /** Measures how long a call takes. */
+  timed(call: () => Promise<PollAnswer>): Promise<PollAnswer>;
+  /** IAM was asked for a token. */
+  tokenFetched(outcome: TokenOutcome): void;
+}
+
+/** Every series begins at 0, so that its first increase is seen as one. */
+const POLL_OUTCOMES = ['running', 'success', 'failed', 'unknown_status'] as const;
+const FAILURE_OUTCOMES: Readonly<Record<FailureKind, string>> = {
+  transient: 'transient',
+  throttled: 'throttled',
+  'not-found': 'not_found',
+  denied: 'denied',
+  rejected: 'rejected',
+  invalid: 'invalid',
+  unauthorized: 'unauthorized',
+  withheld: 'withheld',
+};
+const REASONS: readonly FailureReason[] = [
+  'JOB_FAILED',
+  'JOB_NOT_FOUND',
+  'TIMED_OUT',
+  'ACCESS_DENIED',
+  'INVALID_REQUEST',
+];
+const TOKEN_OUTCOMES: readonly TokenOutcome[] = ['issued', 'refused', 'unreachable'];
+
+/** Default metrics of prom-client that call a gauge a total, or tell the same once more, by type. */
+const LEFT_OUT = [
+  'nodejs_active_handles',
+  'nodejs_active_handles_total',
+  'nodejs_active_requests',
+  'nodejs_active_requests_total',
+  'nodejs_active_resources_total',
+];
+
+/** Metrics by the conventions of Prometheus; no label has values that grow with jobs or projects. */
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  for (const name of LEFT_OUT) registry.removeSingleMetric(name);
+
+  new Gauge({
+    name: 'cfw_job_poller_info',
+    help: 'Always 1; its labels tell what runs.',
+    labelNames: ['version'],
+    registers,
+  }).set({ version: VERSION }, 1);
+  const polls = new Counter({
+    name: 'cfw_job_poller_polls_total',
+    help: 'Polls by what came of them; withheld ones made no call, since the credentials are refused.',
+    labelNames: ['outcome'],
+    registers,
+  });
+  const callDuration = new Histogram({
+    name: 'cfw_job_poller_call_duration_seconds',
+    help: 'How long polls took, getting a token included where that was needed.',
+    buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    registers,
+  });
+  const callsUnderWay = new Gauge({
+    name: 'cfw_job_poller_calls_under_way',
+    help: 'Polls that wait for their answer.',
+    registers,
+  });
+  const events = new Counter({
+    name: 'cfw_job_poller_events_total',
+    help: 'Ended jobs by status and reason; published is "known" where the event had been published before.',
+    labelNames: ['status', 'reason', 'published'],
+    registers,
+  });
+  const eventDelay = new Histogram({
+    name: 'cfw_job_poller_event_delay_seconds',
+    help: "From the end of a job, as CFW tells it by its clock, to the job's event.",
+    buckets: [0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 30, 60, 300, 900],
+    registers,
+  });
+  const jobDuration = new Histogram({
+    name: 'cfw_job_poller_job_duration_seconds',
+    help: 'From enqueueing a job to its event.',
+    buckets: [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1_200, 1_800, 3_600, 7_200, 21_600, 86_400],
+    registers,
+  });
+  const troubles = new Counter({
+    name: 'cfw_job_poller_queue_troubles_total',
+    help: 'Things that went wrong with the queue or with publishing; the jobs stayed in the queue.',
+    registers,
+  });
+  const tokenFetches = new Counter({
+    name: 'cfw_job_poller_token_fetches_total',
+    help: 'Requests for a token to IAM.',
+    labelNames: ['outcome'],
+    registers,
+  });
+
+  for (const outcome of [...POLL_OUTCOMES, ...Object.values(FAILURE_OUTCOMES)]) polls.inc({ outcome }, 0);
+  events.inc({ status: 'completed', reason: '', published: 'new' }, 0);
+  for (const reason of REASONS) events.inc({ status: 'failed', reason, published: 'new' }, 0);
+  for (const outcome of TOKEN_OUTCOMES) tokenFetches.inc({ outcome }, 0);
+
+  return {
+    registry,
+    observer: {
+      accepted() {},
+      polled(_job, answer) {
+        polls.inc({ outcome: answer.kind === 'job' ? statusOutcome(answer.status) : FAILURE_OUTCOMES[answer.kind] });
+      },
+      ended({ verdict, enqueuedAt, history }, _entryId, isNew) {
+        const reason = verdict.kind === 'failed' ? verdict.reason : '';
+        events.inc({ status: verdict.kind, reason, published: isNew ? 'new' : 'known' });
+        if (!isNew) return;
+        const now = Date.now();
+        jobDuration.observe((now - enqueuedAt) / 1_000);
+        // Clocks differ, so the event can seem to come before the end.
+        const endedAt = Date.parse(history.endTime ?? '');
+        if (Number.isFinite(endedAt)) eventDelay.observe(Math.max(0, now - endedAt) / 1_000);
+      },
+      unfit() {
+        events.inc({ status: 'failed', reason: 'INVALID_REQUEST', published: 'new' });
+      },
+      trouble() {
+        troubles.inc();
+      },
+    },
+    async timed(call) {
+      callsUnderWay.inc();
+      const begunAt = performance.now();
+      try {
+        const answer = await call();
+        if (answer.kind !== 'withheld') callDuration.observe((performance.now() - begunAt) / 1_000);
+        return answer;
+      } finally {
+        callsUnderWay.dec();
+      }
+    },
+    tokenFetched(outcome) {
+      tokenFetches.inc({ outcome });
+    },
+  };
+}
+
+function statusOutcome(status: string): (typeof POLL_OUTCOMES)[number] {
+  switch (status) {
+    case 'Running':
+      return 'running';
+    case 'Success':
+      return 'success';
+    case 'Failed':
+      return 'failed';
+    default:
+      return 'unknown_status';
+  }
+}

@@ -1,0 +1,126 @@
+import { z } from 'zod';
+import { enqueueAnswer, enqueueBody, jobAnswer, jobPath, jobQuery, MAX_JOBS, problem, readiness } from './schemas.js';
+
+/** A schema of ours as JSON Schema, which OpenAPI 3.1 takes as it is. */
+function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): object {
+  const { $schema, ...rest } = z.toJSONSchema(schema, { io, unrepresentable: 'any' });
+  return rest;
+}
+
+const json = (description: string, schema: string) => ({
+  description,
+  content: { 'application/json': { schema: { $ref: `#/components/schemas/${schema}` } } },
+});
+const wrong = (description: string) => ({
+  description,
+  content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+});
+const parameters = (place: 'path' | 'query', schema: z.ZodObject) =>
+  Object.entries(schema.shape).map(([name, field]) => ({
+    name,
+    in: place,
+    required: place === 'path',
+    schema: jsonSchema(field, 'input'),
+  }));
+/** Needs no token. */
+const open: never[] = [];
+
+/** The description of our HTTP: OpenAPI 3.1 (https://spec.openapis.org/oas/v3.1.1.html), by the schemas that check it. */
+export function openapi(version: string): object {
+  const guarded = {
+    401: wrong('HTTP_TOKEN is set, and was not shown.'),
+    503: wrong('Redis is away or refuses. Trying again is safe.'),
+  };
+  return {
+    openapi: '3.1.1',
+    info: {
+      title: 'cfw-job-poller',
+      version,
+      description: 'Watches jobs of Huawei Cloud CFW to their end and publishes one event for each on a Redis stream.',
+      license: { name: 'MIT', identifier: 'MIT' },
+    },
+    servers: [{ url: '/' }],
+    security: [{ bearer: [] }, { basic: [] }],
+    paths: {
+      '/v1/jobs': {
+        post: {
+          operationId: 'enqueueJobs',
+          summary: 'Hand in jobs',
+          description:
+            `One job, or up to ${MAX_JOBS} as {"jobs": […]}, in at most 1 MiB. All or none: where one does not fit, nothing is ` +
+            'enqueued. A job that is known already is not enqueued again, so a request may be repeated.',
+          parameters: [
+            {
+              name: 'traceparent',
+              in: 'header',
+              description:
+                'W3C Trace Context, for jobs that name no trace of their own. It comes back in their events.',
+              schema: { type: 'string' },
+            },
+          ],
+          requestBody: {
+            required: true,
+            content: { 'application/json': { schema: { $ref: '#/components/schemas/EnqueueBody' } } },
+          },
+          responses: {
+            202: json('In the queue, or ended before.', 'EnqueueAnswer'),
+            400: wrong('Something does not fit; nothing was enqueued.'),
+            413: wrong('The body has more than 1 MiB.'),
+            415: wrong('The body is not application/json.'),
+            ...guarded,
+          },
+        },
+      },
+      '/v1/jobs/{projectId}/{jobId}': {
+        get: {
+          operationId: 'getJob',
+          summary: 'Where a job stands',
+          parameters: [...parameters('path', jobPath), ...parameters('query', jobQuery)],
+          responses: {
+            200: json('It is known.', 'JobAnswer'),
+            400: wrong('An id does not fit.'),
+            404: wrong('It is not known: never enqueued, or ended longer ago than EVENT_DEDUP_TTL.'),
+            ...guarded,
+          },
+        },
+      },
+      '/healthz': {
+        get: {
+          operationId: 'health',
+          summary: 'Whether the process lives',
+          security: open,
+          responses: { 200: { description: 'It does.' } },
+        },
+      },
+      '/readyz': {
+        get: {
+          operationId: 'readiness',
+          summary: 'Whether it can do its work',
+          security: open,
+          responses: { 200: json('It can.', 'Readiness'), 503: json('It cannot; each check says why.', 'Readiness') },
+        },
+      },
+      '/metrics': {
+        get: {
+          operationId: 'metrics',
+          summary: 'Metrics for Prometheus',
+          security: open,
+          responses: { 200: { description: 'Its text format.', content: { 'text/plain': {} } } },
+        },
+      },
+    },
+    components: {
+      securitySchemes: {
+        bearer: { type: 'http', scheme: 'bearer', description: 'HTTP_TOKEN' },
+        basic: { type: 'http', scheme: 'basic', description: 'Any user, and HTTP_TOKEN as the password' },
+      },
+      schemas: {
+        EnqueueBody: jsonSchema(enqueueBody, 'input'),
+        EnqueueAnswer: jsonSchema(enqueueAnswer, 'output'),
+        JobAnswer: jsonSchema(jobAnswer, 'output'),
+        Problem: jsonSchema(problem, 'output'),
+        Readiness: jsonSchema(readiness, 'output'),
+      },
+    },
+  };
+}

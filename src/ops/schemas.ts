@@ -1,0 +1,67 @@
+import { z } from 'zod';
+import { eventSchema } from '../events/index.js';
+import { type CfwJobStatus, type EnqueuedJob, jobDataSchema } from '../queue/index.js';
+
+/** Jobs in one request at the most. */
+export const MAX_JOBS = 1_000;
+
+/** The body of `POST /v1/jobs`: one job, or many. */
+export const enqueueBody = z.union([
+  jobDataSchema.meta({ title: 'One job' }),
+  z.object({ jobs: z.array(jobDataSchema).min(1).max(MAX_JOBS) }).meta({ title: 'Many jobs' }),
+]);
+
+const id = jobDataSchema.shape.jobId;
+
+const enqueuedJob = z.object({
+  projectId: id,
+  jobId: id,
+  watchId: id.nullable(),
+  queueJobId: z.string(),
+  state: z.enum(['queued', 'completed', 'failed']),
+}) satisfies z.ZodType<EnqueuedJob>;
+
+/** What `POST /v1/jobs` answers: what became of each job, in order. */
+export const enqueueAnswer = z.object({ jobs: z.array(enqueuedJob) });
+
+/** The path of `GET /v1/jobs/{projectId}/{jobId}`. */
+export const jobPath = z.object({ projectId: id, jobId: id });
+/** Its query. */
+export const jobQuery = z.object({ watchId: id.optional() });
+
+/** What it answers. */
+export const jobAnswer = z.object({
+  projectId: id,
+  jobId: id,
+  watchId: id.nullable(),
+  state: z.enum(['queued', 'polling', 'completed', 'failed']),
+  enqueuedAt: z.iso.datetime().nullable(),
+  polls: z.int().min(0).nullable(),
+  cfwStatus: z.string().nullable(),
+  lastError: z.object({ code: z.string(), message: z.string() }).nullable(),
+  event: eventSchema.nullable(),
+}) satisfies z.ZodType<CfwJobStatus>;
+
+/** Every error; see problem.ts. */
+export const problem = z.object({
+  type: z.literal('about:blank'),
+  title: z.string(),
+  status: z.int(),
+  detail: z.string(),
+  problems: z.array(z.string()).optional(),
+});
+
+/** What `GET /readyz` answers; see health.ts. */
+export const readiness = z.object({
+  ready: z.boolean(),
+  checks: z.record(
+    z.string(),
+    z.object({
+      ok: z.boolean(),
+      required: z.boolean(),
+      since: z.iso.datetime(),
+      error: z.string().nullable(),
+      lastError: z.object({ error: z.string(), at: z.iso.datetime() }).nullable(),
+    }),
+  ),
+});

@@ -1,0 +1,118 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, expect, it } from '@jest/globals';
+import { run } from './support/command.js';
+import { TestRedis, useRedis } from './support/redis.js';
+import { environment, PROJECT, useCleanUp } from './support/sidecar.js';
+
+const server = useRedis({ appendOnly: true });
+const start = useCleanUp();
+
+/** What it prints, by subject: state and text. */
+async function doctor(env: Record<string, string>) {
+  const { code, stdout, stderr } = await run(['doctor'], env);
+  const lines = [...stdout.matchAll(/^(ok|warn|fail) +(\S+(?: \S+)*?) {2,}(.*)$/gm)];
+  expect(lines).toHaveLength(stdout.trimEnd().split('\n').length);
+  expect(stderr).not.toMatch(/\n\s+at /);
+  const of = (subject: string) => {
+    const [, state, , text] = lines.find(([, , name]) => name === subject) ?? [];
+    return [state, text];
+  };
+  return { code, of, stdout };
+}
+
+describe('cfw-job-poller doctor', () => {
+  it('finds nothing wrong where nothing is, and leaves nothing behind', async () => {
+    const simulator = await start.simulator();
+    const { code, of } = await doctor(environment(server.redis, simulator));
+    expect(of('configuration')).toEqual(['ok', 'complete']);
+    expect(of('redis')).toEqual(['ok', 'it is there, and set up so that nothing is lost']);
+    expect(of('redis permissions')[0]).toBe('ok');
+    expect(of('CFW reachability')[0]).toBe('ok');
+    expect(of('clock')).toEqual(['ok', 'as that of CFW']);
+    expect(of('credentials')).toEqual(['ok', expect.stringMatching(/^token: CFW accepts them \(CFW\.00200005 /)]);
+    expect(code).toBe(0);
+    expect(simulator.calls()).toBe(1);
+    expect(await server.redis.client.keys('*')).toEqual([]);
+  });
+
+  it('lists every problem of the configuration, and looks at Redis all the same', async () => {
+    const { code, of, stdout } = await doctor({
+      REDIS_URL: server.redis.url,
+      POLL_TIMEOUT: '1s',
+      HTTP_HOST: '0.0.0.0',
+    });
+    expect(stdout.match(/^fail +configuration/gm)).toHaveLength(3);
+    expect(stdout).toMatch(/fail +configuration +HTTP_TOKEN is needed/);
+    expect(of('redis')[0]).toBe('ok');
+    expect(code).toBe(1);
+  });
+
+  it('says what to do about a Redis that may lose jobs, or that does not let us', async () => {
+    const simulator = await start.simulator();
+    const redis = await TestRedis.start();
+    start.onEnd(() => redis.stop());
+    await redis.client.config('SET', 'maxmemory-policy', 'allkeys-lru', 'maxmemory', '100mb');
+    const lossy = await doctor(environment(redis, simulator));
+    expect(lossy.stdout).toMatch(/^fail +redis .*set maxmemory-policy to noeviction/m);
+    expect(lossy.stdout).toMatch(/^warn +redis .*set appendonly yes/m);
+    expect(lossy.code).toBe(1);
+
+    await redis.client.acl('SETUSER', 'narrow', 'on', '>pw', '~other:*', '+@all', '-info', '-config');
+    const url = new URL(redis.url);
+    url.username = 'narrow';
+    url.password = 'pw';
+    const narrow = await doctor({ ...environment(redis, simulator), REDIS_URL: url.href });
+    expect(narrow.of('redis')).toEqual(['warn', expect.stringContaining('INFO is not permitted')]);
+    expect(narrow.of('redis permissions')).toEqual(['fail', expect.stringMatching(/hashes \(.*\{cfw\}:\*/)]);
+    expect(narrow.code).toBe(1);
+
+    const away = await doctor({ ...environment(redis, simulator), REDIS_URL: 'redis://127.0.0.1:1' });
+    expect(away.of('redis')).toEqual(['fail', expect.stringMatching(/ECONNREFUSED.*check REDIS_URL/)]);
+  });
+
+  it('says which credentials are refused, and tries a wrong password once', async () => {
+    const simulator = await start.simulator();
+    const env = environment(server.redis, simulator);
+    const wrongToken = await doctor({ ...env, CFW_AUTH_TOKEN: 'wrong-token-nobody-must-see' });
+    expect(wrongToken.of('credentials')).toEqual(['fail', expect.stringMatching(/^APIGW\.0301.*check the token/)]);
+    expect(wrongToken.stdout).not.toContain('wrong-token');
+    expect(wrongToken.code).toBe(1);
+
+    const { CFW_AUTH_TOKEN: _, ...others } = env;
+    const wrongPassword = await doctor({
+      ...others,
+      OS_AUTH_URL: `${simulator.url}/v3`,
+      OS_USERNAME: simulator.iam.user,
+      OS_PASSWORD: 'wrong',
+      OS_USER_DOMAIN_NAME: simulator.iam.domain,
+    });
+    expect(wrongPassword.of('IAM reachability')[0]).toBe('ok');
+    expect(wrongPassword.of('credentials')).toEqual(['fail', expect.stringContaining('IAM.0062')]);
+    expect(simulator.iam.calls).toHaveLength(1);
+    const { CFW_PROJECT_ID: __, ...noProject } = env;
+    expect((await doctor(noProject)).of('credentials')).toEqual(['warn', expect.stringContaining('CFW_PROJECT_ID')]);
+  });
+
+  it('says that CFW cannot be reached, and compares the clocks', async () => {
+    const simulator = await start.simulator();
+    const env = environment(server.redis, simulator);
+    const away = await doctor({ ...env, CFW_ENDPOINT: 'http://127.0.0.1:1' });
+    expect(away.of('CFW reachability')).toEqual(['fail', expect.stringMatching(/ECONNREFUSED.*check CFW_ENDPOINT/)]);
+    expect(away.of('credentials')).toEqual([undefined, undefined]);
+    expect(away.code).toBe(1);
+
+    const hourAhead = createServer((_request, response) => {
+      response.setHeader('date', new Date(Date.now() + 3_600_000).toUTCString()).end('{}');
+    });
+    await new Promise<void>((resolve) => hourAhead.listen(0, '127.0.0.1', resolve));
+    start.onEnd(() => hourAhead.close());
+    const { port } = hourAhead.address() as AddressInfo;
+    const skewed = await doctor({ ...env, CFW_ENDPOINT: `http://127.0.0.1:${port}` });
+    expect(skewed.of('clock')).toEqual([
+      'fail',
+      expect.stringMatching(/3[56]\d\d s behind that of CFW; .*set the clock/),
+    ]);
+    expect(PROJECT).toBe(env.CFW_PROJECT_ID);
+  });
+});
