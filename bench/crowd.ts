@@ -117,6 +117,9 @@ const READ_EVERY_MS = 10_000;
 /**
  * Follows jobs from their first polls to their last, one poll after another, behind a limiter that lets due polls through
  * in the order in which they are due. Polls take no time.
+ *
+ * @returns how jobs were noticed, in the order in which they were enqueued, or in which they ended where they are kept in
+ *   flight; and how long polls waited at the limiter.
  */
 export function crowd(options: CrowdOptions): { noticed: Noticed[]; waitedMs: number[] } {
   const { distribution, enqueued, learned, pollsPerSecond, random, memory = new SimulatedMemory() } = options;
@@ -154,12 +157,14 @@ export function crowd(options: CrowdOptions): { noticed: Noticed[]; waitedMs: nu
       due.push(now + schedule(elapsedMs), next.job);
       continue;
     }
-    if (now >= fromMs) noticed.push({ polls: job.polls, delayMs: elapsedMs - job.durationMs });
+    const result = { polls: job.polls, delayMs: elapsedMs - job.durationMs };
     memory.learn(job.durationMs, now);
     if (typeof enqueued !== 'number') {
+      noticed[next.job] = result;
       inFlight -= 1;
       continue;
     }
+    if (now >= fromMs) noticed.push(result);
     jobs[next.job] = newJob(now);
     due.push(now, next.job);
   }

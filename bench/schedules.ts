@@ -134,27 +134,29 @@ export const costOf = (noticed: readonly Noticed[]) => {
 export const ARRIVALS: Record<string, readonly number[]> = {
   '1,000 at once': new Array<number>(1_000).fill(0),
   '100 every minute': Array.from({ length: 1_000 }, (_, n) => Math.floor(n / 100) * 60_000),
-  '20 a second': Array.from({ length: 6_000 }, (_, n) => n * 50),
-  '1 a second': Array.from({ length: 1_000 }, (_, n) => n * 1_000),
+  '5 a second': Array.from({ length: 15_000 }, (_, n) => n * 200),
+  '1 a second': Array.from({ length: 4_000 }, (_, n) => n * 1_000),
   '1 a minute': Array.from({ length: 200 }, (_, n) => n * 60_000),
 };
+
+/** The worst of so many jobs in a row is told, too. */
+const WINDOW = 500;
 
 /** A cold start: all jobs from the first one on, learned against exponential. */
 export function coldStart(distribution: Distribution, enqueued: readonly number[]) {
   const run = (learned: boolean) =>
     crowd({ distribution, enqueued, learned, pollsPerSecond: 0, random: repeatable(5) }).noticed;
   const [exponential, learned] = [run(false), run(true)];
-  return {
-    exponential: averages(exponential),
-    learned: averages(learned),
-    ratio: costOf(learned) / costOf(exponential),
-  };
+  const ratio = (from: number, to: number) => costOf(learned.slice(from, to)) / costOf(exponential.slice(from, to));
+  let worst = 0;
+  for (let from = 0; from < learned.length; from += WINDOW) worst = Math.max(worst, ratio(from, from + WINDOW));
+  return { exponential: averages(exponential), learned: averages(learned), ratio: ratio(0, learned.length), worst };
 }
 
 export function coldStarts() {
   const rows = DISTRIBUTIONS.flatMap((distribution) =>
     Object.entries(ARRIVALS).map(([arrivals, enqueued]) => {
-      const { exponential, learned, ratio } = coldStart(distribution, enqueued);
+      const { exponential, learned, ratio, worst } = coldStart(distribution, enqueued);
       return {
         distribution: distribution.name,
         arrivals,
@@ -163,6 +165,7 @@ export function coldStarts() {
         'noticed after, s, exponential': exponential.delayMs / 1_000,
         'learned ': learned.delayMs / 1_000,
         'cost ratio': ratio.toFixed(2),
+        'worst 500 jobs': worst.toFixed(2),
       };
     }),
   );

@@ -15,7 +15,9 @@ describe.each(DISTRIBUTIONS)('jobs that are $name', (distribution) => {
   );
 
   it.each(Object.keys(ARRIVALS))('cost 10 % more than with the backoff at most in a cold start, %s', (arrivals) => {
-    expect(coldStart(distribution, ARRIVALS[arrivals] ?? []).ratio).toBeLessThan(1.1);
+    const { ratio, worst } = coldStart(distribution, (ARRIVALS[arrivals] ?? []).slice(0, 4_000));
+    expect(ratio).toBeLessThan(1.1);
+    expect(worst).toBeLessThan(1.1);
   });
 });
 
