@@ -1,4 +1,4 @@
-import { type Job, type Processor, Worker, type WorkerOptions } from 'bullmq';
+import { DelayedError, type Job, type Processor, Worker, type WorkerOptions } from 'bullmq';
 import { NOT_JSON } from './job.js';
 
 /** What BullMQ keeps to itself, of the version that package.json pins. */
@@ -7,6 +7,19 @@ interface Internals {
   readonly limitUntil: number;
   /** What its main loop waits for: jobs that run, and fetches. */
   readonly mainLoopQueue: { add(promise: Promise<undefined>): void } | null;
+}
+
+/** What a fetch brings: a job as it lies in Redis, and its id. */
+type Fetch = Awaited<ReturnType<Worker['backend']['moveToActive']>>;
+
+/** Tells BullMQ that a job was parked, and brings the job that was fetched in the same step, where there was one. */
+class Parked extends DelayedError {
+  readonly next: Fetch;
+
+  constructor(next: Fetch) {
+    super();
+    this.next = next;
+  }
 }
 
 /** How a fetch came out: with a job, with none that waits, or stopped by the limiter. */
@@ -24,6 +37,35 @@ export class Fetcher extends Worker {
     super(name, processor, { ...options, autorun: false });
     this.#onFetched = onFetched;
     this.run().catch((error: Error) => this.emit('error', error));
+  }
+
+  /**
+   * Gives a job back to the queue for a while, and fetches the next one in the same step: for jobs that are parked after each
+   * poll, one command in place of two. Must be called by the job's processor, and what it throws left alone.
+   *
+   * @param progress is stored with the job in the same step.
+   * @throws {DelayedError} where the job is parked; else what Redis answers.
+   */
+  async park(jobId: string, token: string, delayMs: number, progress?: unknown): Promise<never> {
+    const next = await this.backend.moveToDelayed(jobId, Date.now(), delayMs, token, {
+      skipAttempt: true,
+      fetchNext: !this.closing,
+      // Not an empty object: BullMQ's script would fail on that, after it has removed the lock.
+      ...(progress === undefined ? {} : { fieldsToUpdate: { progress: JSON.stringify(progress) } }),
+    });
+    throw new Parked(next as Fetch);
+  }
+
+  protected override async handleFailed(...args: Parameters<Worker['handleFailed']>): Promise<Job> {
+    const [error, , token] = args;
+    if (!(error instanceof Parked)) return await super.handleFailed(...args);
+    const [data, id] = error.next;
+    // Where none came along, BullMQ's main loop fetches, as there is a free slot.
+    if (data == null) return undefined as unknown as Job;
+    this.#fetches += 1;
+    this.#newestFetch = this.#fetches;
+    this.#onFetched('job');
+    return await this.nextJobFromJobData(data, id, token);
   }
 
   /** Data that is no JSON would throw after the job became active, and it would come back for ever. */

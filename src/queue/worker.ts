@@ -113,6 +113,9 @@ const RECONCILE_MS = 10_000;
 /** Where jobs have been due for so long, may be fetched, and none is, something is stuck. */
 const STUCK_MS = 10_000;
 
+/** Gives the job of a run back to the queue until a time. */
+type Park = (until: number, progress?: Progress) => Promise<never>;
+
 /** Why a run is cut short: the lock is lost, so another worker may have the job. */
 const LOCK_LOST = new Error('the lock was lost');
 
@@ -207,9 +210,9 @@ export class JobWorker {
   #startFetcher(): Fetcher {
     const { redis, queueName, queuePrefix, concurrency, dedupTtlMs, observer } = this.#options;
     const keepEnded = { age: Math.min(KEEP_ENDED_MS, dedupTtlMs) / 1_000, count: KEEP_ENDED_COUNT };
-    const fetcher = new Fetcher(
+    const fetcher: Fetcher = new Fetcher(
       queueName,
-      (job, token) => this.#process(job, token ?? ''),
+      (job, token) => this.#process(job, token ?? '', fetcher),
       {
         connection: redis,
         prefix: queuePrefix,
@@ -277,25 +280,26 @@ export class JobWorker {
    * Whatever happens here, the job is either done after its event was published, or it stays in the queue: anything thrown
    * but DelayedError would make BullMQ end the job without an event.
    */
-  async #process(job: Job, token: string): Promise<JobResult | Forwarded> {
+  async #process(job: Job, token: string, fetcher: Fetcher): Promise<JobResult | Forwarded> {
     const id = job.id as string;
-    if (this.#stopping.signal.aborted) return await this.#park(job, token, Date.now());
+    const park: Park = (until, progress) => this.#park(fetcher, job, token, until, progress);
+    if (this.#stopping.signal.aborted) return await park(Date.now());
     // BullMQ can hand us a job that we still hold, if this process was blocked for so long that it looked stalled.
     this.#runs.get(id)?.abort(LOCK_LOST);
     const run = new AbortController();
     this.#runs.set(id, run);
     try {
-      return await this.#run(job, token, run.signal);
+      return await this.#run(job, park, run.signal);
     } catch (error) {
       if (error instanceof DelayedError) throw error;
       this.#options.observer.trouble(error, id);
-      return await this.#park(job, token, Date.now() + TROUBLE_DELAY_MS);
+      return await park(Date.now() + TROUBLE_DELAY_MS);
     } finally {
       if (this.#runs.get(id) === run) this.#runs.delete(id);
     }
   }
 
-  async #run(queued: Job, token: string, signal: AbortSignal): Promise<JobResult | Forwarded> {
+  async #run(queued: Job, park: Park, signal: AbortSignal): Promise<JobResult | Forwarded> {
     const { observer, publish, findPublished, schedule, poll } = this.#options;
     const progress = parseProgress(queued.progress);
     const enqueuedAt = progress?.enqueuedAt ?? enqueueTime(queued.timestamp);
@@ -340,7 +344,7 @@ export class JobWorker {
       if (result.kind === 'park') {
         // Another worker may have the job by now: what was held here is dropped without a word.
         if (signal.reason === LOCK_LOST) throw new DelayedError();
-        return await this.#park(queued, token, result.until, { enqueuedAt, dueAt: result.until, ...result.history });
+        return await park(result.until, { enqueuedAt, dueAt: result.until, ...result.history });
       }
 
       const ended = { job, enqueuedAt, verdict: result.verdict, history: result.history };
@@ -352,7 +356,7 @@ export class JobWorker {
         // The next poll will find the same end; only the count of polls has to be kept.
         observer.trouble(error, queued.id);
         const dueAt = Date.now() + TROUBLE_DELAY_MS;
-        return await this.#park(queued, token, dueAt, { enqueuedAt, dueAt, ...result.history });
+        return await park(dueAt, { enqueuedAt, dueAt, ...result.history });
       }
     } finally {
       if (!tokenIsUsed) this.#giveBack();
@@ -436,16 +440,12 @@ export class JobWorker {
   }
 
   /** Gives the job back to the queue until a time, together with what is known of it, in one atomic step. */
-  async #park(job: Job, token: string, until: number, progress?: Progress): Promise<never> {
-    const now = Date.now();
-    const delayMs = Math.max(0, Math.round(until - now));
+  async #park(fetcher: Fetcher, job: Job, token: string, until: number, progress?: Progress): Promise<never> {
+    const delayMs = Math.max(0, Math.round(until - Date.now()));
     try {
-      await this.#fetcher.backend.moveToDelayed(job.id as string, now, delayMs, token, {
-        skipAttempt: true,
-        // Not an empty object: BullMQ's script would fail on that, after it has removed the lock.
-        ...(progress === undefined ? {} : { fieldsToUpdate: { progress: JSON.stringify(progress) } }),
-      });
+      await fetcher.park(job.id as string, token, delayMs, progress);
     } catch (error) {
+      if (error instanceof DelayedError) throw error;
       if ((error as { code?: unknown }).code === ErrorCode.JobNotExist) await this.#restore(job, delayMs, progress);
       // Else Redis is away or the lock was lost: the check for stalled jobs brings the job back.
       else this.#options.observer.trouble(error, job.id);
