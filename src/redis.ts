@@ -22,6 +22,7 @@ interface Patience {
   /** The pause before connecting is tried for the `times`-th time; null gives up. */
   readonly retry: (times: number) => number | null;
   readonly lazyConnect: boolean;
+  readonly enableAutoPipelining: boolean;
 }
 
 /**
@@ -29,7 +30,9 @@ interface Patience {
  * again that were under way when the connection broke, so each must be safe to run twice.
  */
 export function serviceRedis(config: RedisConfig): RedisClient {
-  return connect(config, { retry: (times) => Math.min(100 * 2 ** Math.min(times, 5), 2_000), lazyConnect: false });
+  const retry = (times: number) => Math.min(100 * 2 ** Math.min(times, 5), 2_000);
+  // What is sent in one turn of the event loop goes out in one write, which saves a tenth of a poll.
+  return connect(config, { retry, lazyConnect: false, enableAutoPipelining: true });
 }
 
 /** How long a command waits for Redis to answer for the first time, in milliseconds. */
@@ -51,6 +54,7 @@ export async function commandRedis(config: RedisConfig): Promise<RedisClient> {
     // Once there, a connection that breaks is made again.
     retry: (times) => (connected ? Math.min(100 * times, 2_000) : null),
     lazyConnect: true,
+    enableAutoPipelining: false,
   });
   let cause: (Error & { lastNodeError?: Error }) | undefined;
   redis.on('error', (error: Error) => {
@@ -84,9 +88,15 @@ function address(config: RedisConfig, redis: RedisClient): string {
   return isCluster(redis) ? 'Redis' : `Redis at ${redis.options.host}:${redis.options.port}`;
 }
 
-function connect(config: RedisConfig, { retry, lazyConnect }: Patience): RedisClient {
+function connect(config: RedisConfig, { retry, lazyConnect, enableAutoPipelining }: Patience): RedisClient {
   const login = () => currentLogin(config);
-  const options = { ...COMMON, ...login(), ...tlsOptions(config.tls), maxRetriesPerRequest: null };
+  const options = {
+    ...COMMON,
+    ...login(),
+    ...tlsOptions(config.tls),
+    maxRetriesPerRequest: null,
+    enableAutoPipelining,
+  };
   switch (config.kind) {
     case 'server': {
       const { protocol, hostname, port, pathname } = new URL(config.url.reveal());
@@ -127,6 +137,7 @@ function connect(config: RedisConfig, { retry, lazyConnect }: Patience): RedisCl
         new Cluster([...config.nodes], {
           redisOptions: options,
           clusterRetryStrategy: retry,
+          enableAutoPipelining,
           ...CLUSTER_RETRIES,
           lazyConnect,
         }),

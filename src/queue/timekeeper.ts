@@ -36,8 +36,11 @@ const GAP_MS = 2_000;
 /** A connection on which nothing comes back for so many seconds is dead, though it looks well. */
 const DEAD_AFTER_S = 10;
 /** All waiting jobs are looked through this often, in milliseconds; else only those that came since. */
-const FULL_LOOK_MS = 10_000;
+const FULL_LOOK_MS = 60_000;
+/** Ids that are asked for in one command. */
 const CHUNK = 500;
+/** Jobs that are read in one go: nothing else happens in this process while they are worked through. */
+const READ_CHUNK = 50;
 
 interface WithUnseenDelayed {
   cfwUnseenDelayed(delayed: string, prefix: string, from: number, to: number): Promise<[number, ...string[]]>;
@@ -154,6 +157,11 @@ export class Timekeeper {
       if (seen !== -1 || ids.length < CHUNK) break;
     }
     this.#head = head;
+    if (head === undefined) {
+      // Nobody is in line; those that a producer has delayed are soon found again.
+      this.#known.clear();
+      this.#due.clear();
+    }
     if (full) joined.push(...(await redis.zrange(key('prioritized'), '0', '-1')));
     return joined;
   }
@@ -173,8 +181,8 @@ export class Timekeeper {
 
   async #learnDeadlines(ids: readonly string[]): Promise<void> {
     const { redis, key, deadlineOf } = this.#options;
-    for (let from = 0; from < ids.length; from += CHUNK) {
-      const chunk = ids.slice(from, from + CHUNK);
+    for (let from = 0; from < ids.length; from += READ_CHUNK) {
+      const chunk = ids.slice(from, from + READ_CHUNK);
       for (const job of await readQueued(redis, key, chunk)) {
         if (job === undefined) continue;
         this.#known.add(job.queueJobId);
@@ -190,8 +198,8 @@ export class Timekeeper {
     const { redis, key, deadlineOf, onDeadline } = this.#options;
     for (; this.#nextDue * LOOK_MS <= now; this.#nextDue += 1) {
       const ids = this.#due.get(this.#nextDue) ?? [];
-      for (let from = 0; from < ids.length; from += CHUNK) {
-        const jobs = await readQueued(redis, key, ids.slice(from, from + CHUNK));
+      for (let from = 0; from < ids.length; from += READ_CHUNK) {
+        const jobs = await readQueued(redis, key, ids.slice(from, from + READ_CHUNK));
         await Promise.all(
           jobs.map(async (job) => {
             if (job === undefined || job.isTaken) return;
