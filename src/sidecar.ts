@@ -79,6 +79,7 @@ export async function startSidecar(
   const cfwHealth = cfwCheck();
   // HTTP comes first: where its port is taken, no job must have been taken either.
   let jobs: JobWorker | undefined;
+  let stream: ReturnType<typeof watchStream> | undefined;
   const queueHealth = queueCheck(() => ({ overdueMs: jobs?.line.overdueMs ?? 0, stuckMs: jobs?.stuckMs ?? 0 }));
   const readiness = createReadiness({
     redis: redisCheck(redis),
@@ -92,6 +93,7 @@ export async function startSidecar(
     stream: events.stream,
     streamMaxLength: events.maxLength,
     readiness,
+    streamState: () => stream?.watch.state,
     worker: () => jobs,
   });
   const http = createHttpServer({
@@ -187,7 +189,7 @@ export async function startSidecar(
     observer: isLearned ? teaching(learner, observer) : observer,
   });
   jobs = started;
-  const stream = watchStream({ redis, stream: events.stream, maxLength: events.maxLength }, logger);
+  stream = watchStream({ redis, stream: events.stream, maxLength: events.maxLength }, logger);
   logger.info({ url, endpoint: cfw.endpoint, queue: queue.name, stream: events.stream }, 'sidecar started');
 
   return {
@@ -195,7 +197,7 @@ export async function startSidecar(
     unfit,
     async stop() {
       logger.info('stopping: held jobs are parked');
-      stream.stop();
+      stream?.stop();
       learner.stop();
       const stopped = await started.stop();
       await http.close();

@@ -1,4 +1,5 @@
 import { Gauge, type Registry } from 'prom-client';
+import type { StreamState } from '../events/index.js';
 import { JOB_STATES, type JobWorker, type QueueInspector } from '../queue/index.js';
 import type { RedisClient } from '../redis-client.js';
 import type { Readiness } from './health.js';
@@ -12,6 +13,8 @@ export interface GaugeSources {
   /** Entries that the stream keeps at least; 0: all. */
   readonly streamMaxLength: number;
   readonly readiness: () => Promise<Readiness>;
+  /** What the watch of the stream found at its last look. */
+  readonly streamState: () => StreamState | undefined;
   /** What the worker of this process tells of itself; undefined before it has begun. */
   readonly worker: () => WorkerState | undefined;
 }
@@ -45,6 +48,11 @@ export function addGauges(registry: Registry, sources: GaugeSources): () => Prom
   const pending = gauge('stream_group_pending_entries', 'Events read by a consumer group and not acknowledged.', [
     'group',
   ]);
+  const lost = gauge(
+    'stream_group_lost_entries',
+    'Events that were trimmed before a consumer group had acknowledged them, as far as this process has seen it.',
+    ['group'],
+  );
   maxEntries.set(sources.streamMaxLength);
 
   const readRedis = async () => {
@@ -66,7 +74,10 @@ export function addGauges(registry: Registry, sources: GaugeSources): () => Prom
       paused.set(worker.line.paused ? 1 : 0);
     }
     for (const one of [holdBack, entries]) one.remove();
-    for (const one of [jobs, lag, pending]) one.reset();
+    for (const one of [jobs, lag, pending, lost]) one.reset();
+    for (const group of (sources.streamState()?.groups ?? []).slice(0, MAX_GROUPS)) {
+      lost.set({ group: group.group }, group.lost);
+    }
     if (found === undefined) return;
     const [state, length, groups] = found;
     for (const name of JOB_STATES) jobs.set({ state: name }, state.jobs[name]);

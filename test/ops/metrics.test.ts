@@ -125,6 +125,11 @@ describe('GET /metrics', () => {
       queue,
       stream: STREAM,
       streamMaxLength: 0,
+      streamState: () => ({
+        length: 5,
+        groups: [{ group: 'billing', lag: 0, pending: 0, room: 1, endangered: true, lost: 7 }],
+        dangers: 1,
+      }),
       readiness: createReadiness({ redis: redisCheck(client) }),
       worker: () => undefined,
     });
@@ -151,6 +156,7 @@ describe('GET /metrics', () => {
 
     const text = await registry.metrics();
     expect(value(text, 'cfw_job_poller_jobs{state="delayed"}')).toBe(1_999);
+    expect(value(text, 'cfw_job_poller_stream_group_lost_entries{group="billing"}')).toBe(7);
     // Groups are the operator's own, but a label must not grow without end.
     expect(text.match(/^cfw_job_poller_stream_group_lag_entries\{/gm)).toHaveLength(50);
   });
