@@ -69,10 +69,11 @@ describe('the sidecar', () => {
   });
 
   it('does neither with POLL_SCHEDULE=exponential', async () => {
+    // Whoever believed this would ask a second time after most of a minute.
     await teach(60);
     const before = await memory().read();
     const simulator = await start.simulator();
-    const { jobId, callTimes } = simulator.addJob({ projectId: PROJECT, durationMs: 1_000, outcome: 'Success' });
+    const { jobId, callTimes } = simulator.addJob({ projectId: PROJECT, durationMs: 6_000, outcome: 'Success' });
     await start.sidecar({ ...environment(server.redis, simulator), POLL_SCHEDULE: 'exponential' });
     await start.rawQueue(server.redis).add('x', { jobId });
     await eventually(async () => (await server.redis.events()).length === 1, { what: 'the event' });
