@@ -18,6 +18,7 @@ export default {
   },
   // Most tests wait for something; more of them than cores keeps the cores busy.
   maxWorkers: 4,
+  forceExit: true,
   setupFiles: ['<rootDir>/test/support/realms.mjs'],
   // Machines of CI can be very slow; what fails is told by its own message before this.
   testTimeout: 90_000,

@@ -137,7 +137,8 @@ function connect(config: RedisConfig, { retry, lazyConnect, enableAutoPipelining
         new Cluster([...config.nodes], {
           redisOptions: options,
           clusterRetryStrategy: retry,
-          enableAutoPipelining,
+          // In a failover, commands that went out together are not sent again to the new master.
+          enableAutoPipelining: false,
           ...CLUSTER_RETRIES,
           lazyConnect,
         }),
