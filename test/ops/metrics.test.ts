@@ -103,7 +103,8 @@ describe('GET /metrics', () => {
     expect(value(text, 'cfw_job_poller_stream_group_lag_entries{group="billing"}')).toBe(3);
     expect(value(text, 'cfw_job_poller_stream_group_pending_entries{group="billing"}')).toBe(2);
     expect(value(text, 'cfw_job_poller_jobs{state="delayed"}')).toBe(1);
-    expect(value(text, 'cfw_job_poller_overdue_seconds')).toBe(0);
+    // As of the last look, at which a job may just have been due.
+    expect(value(text, 'cfw_job_poller_overdue_seconds')).toBeLessThan(30);
   });
 
   it('costs Redis a handful of commands, and none that looks through keys, however much there is', async () => {
