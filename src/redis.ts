@@ -31,7 +31,7 @@ interface Patience {
  */
 export function serviceRedis(config: RedisConfig): RedisClient {
   const retry = (times: number) => Math.min(100 * 2 ** Math.min(times, 5), 2_000);
-  // What is sent in one turn of the event loop goes out in one write, which saves a tenth of a poll.
+  // What is sent in one turn of the event loop goes out in one write: a poll of a parked job is several commands.
   return connect(config, { retry, lazyConnect: false, enableAutoPipelining: true });
 }
 

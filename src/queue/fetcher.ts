@@ -25,7 +25,7 @@ class Parked extends DelayedError {
 /** How a fetch came out: with a job, with none that waits, or stopped by the limiter. */
 export type Fetched = 'job' | 'none' | 'limited';
 
-/** BullMQ's worker, with two of its faults mended. */
+/** BullMQ's worker, with two of its faults mended, and one command fewer for a job that is parked. */
 export class Fetcher extends Worker {
   readonly #onFetched: (fetched: Fetched) => void;
   #fetches = 0;

@@ -275,7 +275,7 @@ export class JobWorker {
     this.restart();
   }
 
-  /** Begins anew with BullMQ: held jobs are parked, and a new worker with new connections fetches. */
+  /** Begins anew with BullMQ: held jobs are parked, and a new worker, with a blocking connection of its own, fetches. */
   restart(): void {
     const old = this.#fetcher;
     this.#fetcher = this.#startFetcher();
