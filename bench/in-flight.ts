@@ -15,7 +15,7 @@ export async function inFlight(setting: Setting) {
     const jobIds = await setting.makeJobs(size);
     const empty = await setting.redisBytes();
     // As the image has it.
-    const child = await setting.sidecar({ NODE_OPTIONS: '--max-old-space-size=192' });
+    const child = await setting.sidecar({ NODE_OPTIONS: '--max-old-space-size=192 --max-semi-space-size=32' });
     await sleep(1_000);
     await child.ask('usage');
     const before = await setting.calls();

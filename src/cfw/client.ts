@@ -8,7 +8,14 @@ import {
   GATEWAY_PAUSES_MS,
   PASSWORD_PAUSES_MS,
 } from './credentials/credential.js';
-import { CredentialGate, type CredentialState, GIVEN_UP, type Pass, type Refusal } from './credentials/gate.js';
+import {
+  CredentialGate,
+  type CredentialState,
+  GIVEN_UP,
+  onAbort,
+  type Pass,
+  type Refusal,
+} from './credentials/gate.js';
 import { classify, isAccountTrouble, retryAfter } from './errors.js';
 import { parseErrorResponse, parseJobResponse } from './response.js';
 
@@ -59,19 +66,20 @@ export class CfwClient {
    * @param signal gives the call up; the answer is then a transient failure with the code `ABORTED`.
    * @param maxMs how long it may take at the most, in milliseconds, where that is less than `requestTimeoutMs`.
    */
-  async getJob(job: CfwJobId, signal?: AbortSignal, maxMs = Number.POSITIVE_INFINITY): Promise<PollAnswer> {
-    // Aborted with the answer that is then given.
+  async getJob(
+    job: CfwJobId,
+    signal: AbortSignal = new AbortController().signal,
+    maxMs = Number.POSITIVE_INFINITY,
+  ): Promise<PollAnswer> {
+    if (maxMs >= this.#options.requestTimeoutMs) return await this.#getJob(job, signal);
     const cut = new AbortController();
-    const onAbort = () => cut.abort({ kind: 'transient', ...GIVEN_UP } satisfies FailedCall);
-    signal?.addEventListener('abort', onAbort, { once: true });
-    if (signal?.aborted) onAbort();
-    const onLate = () => cut.abort(transient('ETIMEDOUT', `no answer within ${Math.round(maxMs)} ms`));
-    const late = maxMs < this.#options.requestTimeoutMs ? setTimeout(onLate, maxMs) : undefined;
+    const late = setTimeout(() => cut.abort(transient('ETIMEDOUT', `no answer within ${Math.round(maxMs)} ms`)), maxMs);
+    const stopListening = onAbort(signal, () => cut.abort());
     try {
-      return await this.#getJob(job, cut);
+      return await this.#getJob(job, cut.signal);
     } finally {
       clearTimeout(late);
-      signal?.removeEventListener('abort', onAbort);
+      stopListening();
     }
   }
 
@@ -80,45 +88,46 @@ export class CfwClient {
     this.#stopWatching();
   }
 
-  async #getJob({ projectId, jobId }: CfwJobId, cut: AbortController): Promise<PollAnswer> {
+  async #getJob({ projectId, jobId }: CfwJobId, signal: AbortSignal): Promise<PollAnswer> {
     const { endpoint, credential, http } = this.#options;
     // Both were checked long before; but "..", say, would make the request another one, with our credentials.
     if (!ID_PATTERN.test(projectId) || !ID_PATTERN.test(jobId)) {
       return { kind: 'invalid', code: 'INVALID_ID', httpStatus: null, message: 'the ids cannot be part of a URL' };
     }
-    const leave = await this.#gate.enter(cut.signal);
-    if ('withheld' in leave) return leave.withheld === GIVEN_UP ? cut.signal.reason : withheld(leave.withheld);
+    const leave = await this.#gate.enter(signal);
+    if ('withheld' in leave) return leave.withheld === GIVEN_UP ? givenUp(signal) : withheld(leave.withheld);
     const { pass } = leave;
 
     const url = new URL(`${endpoint}/v3/${projectId}/jobs/${jobId}`);
     let auth: AuthHeaders;
     try {
-      auth = await this.#inTime(credential.authenticate({ method: 'GET', url, projectId }), cut.signal);
+      auth = await this.#inTime(credential.authenticate({ method: 'GET', url, projectId }), signal);
     } catch (error) {
       const trouble = error instanceof CredentialError ? error : unavailable(error);
       const failure = this.#scrubbed(trouble);
-      if (cut.signal.aborted) {
+      if (signal.aborted) {
         pass.unknown(failure);
-        return cut.signal.reason;
+        return givenUp(signal);
       }
       if (trouble.refused) pass.refused(failure, PASSWORD_PAUSES_MS);
       else pass.unknown(failure);
       return withheld(failure);
     }
 
-    const answer = await this.#call(http, url, auth, cut);
+    const answer = await this.#call(http, url, auth, signal);
     return this.#judge(answer, auth, pass);
   }
 
-  async #call(http: Got, url: URL, auth: AuthHeaders, cut: AbortController): Promise<PollAnswer> {
+  async #call(http: Got, url: URL, auth: AuthHeaders, signal: AbortSignal): Promise<PollAnswer> {
+    const call = http.get<string>(url, { headers: auth, signal });
+    call.on('downloadProgress', ({ transferred }) => {
+      if (transferred > MAX_BODY_BYTES) call.cancel();
+    });
     try {
-      const call = http.get<string>(url, { headers: auth, signal: cut.signal });
-      call.on('downloadProgress', ({ transferred }) => {
-        if (transferred > MAX_BODY_BYTES) cut.abort(TOO_LARGE);
-      });
       return toAnswer((await call) as Response<string>);
     } catch (error) {
-      return cut.signal.aborted ? cut.signal.reason : networkFailure(error);
+      if (call.isCanceled) return TOO_LARGE;
+      return signal.aborted ? givenUp(signal) : networkFailure(error);
     }
   }
 
@@ -146,13 +155,17 @@ export class CfwClient {
   /** Bounds the wait for headers; they are mostly there at once. */
   async #inTime<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
     let timer: NodeJS.Timeout | undefined;
+    let stopListening = () => {};
     const late = new Promise<never>((_, reject) => {
       const giveUp = (message: string) =>
         reject(new CredentialError({ code: 'ETIMEDOUT', httpStatus: null, message, refused: false }));
       timer = setTimeout(giveUp, this.#options.requestTimeoutMs, 'IAM did not answer in time');
-      signal.addEventListener('abort', () => giveUp('the call was given up'), { once: true });
+      stopListening = onAbort(signal, () => giveUp('the call was given up'));
     });
-    return await Promise.race([promise, late]).finally(() => clearTimeout(timer));
+    return await Promise.race([promise, late]).finally(() => {
+      clearTimeout(timer);
+      stopListening();
+    });
   }
 
   /** Gateways repeat parts of a request in their errors; what is secret of it must not get into logs and events. */
@@ -216,6 +229,11 @@ function parseJson(text: string): unknown {
 
 function transient(code: string, message: string): FailedCall {
   return { kind: 'transient', code, httpStatus: null, message };
+}
+
+/** The answer of a call that was cut: what its signal was aborted with, else that it was given up. */
+function givenUp({ reason }: AbortSignal): FailedCall {
+  return (reason as Partial<FailedCall>).kind === 'transient' ? reason : { kind: 'transient', ...GIVEN_UP };
 }
 
 const TOO_LARGE = transient('RESPONSE_TOO_LARGE', `the answer has more than ${MAX_BODY_BYTES} bytes`);

@@ -68,7 +68,11 @@ export class CredentialGate {
       }
       // While a refused credential is probed, nobody waits for that: it may take as long as a call may take.
       if (state.state === 'refused') return { withheld: state.refusal };
-      const why = await Promise.race([this.#trial, aborted(signal)]);
+      let stopListening = () => {};
+      const aborted = new Promise<undefined>((resolve) => {
+        stopListening = onAbort(signal, () => resolve(undefined));
+      });
+      const why = await Promise.race([this.#trial, aborted]).finally(stopListening);
       if (why !== undefined) return { withheld: why };
     }
   }
@@ -116,6 +120,13 @@ export class CredentialGate {
   }
 }
 
-function aborted(signal: AbortSignal): Promise<undefined> {
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(undefined), { once: true }));
+/**
+ * Calls back when a signal is aborted, or at once where it was.
+ *
+ * @returns how to stop listening: a signal that lives long must not collect listeners.
+ */
+export function onAbort(signal: AbortSignal, listener: () => void): () => void {
+  if (signal.aborted) listener();
+  else signal.addEventListener('abort', listener, { once: true });
+  return () => signal.removeEventListener('abort', listener);
 }
