@@ -79,7 +79,6 @@ function nameOf(job: { data?: unknown; progress?: unknown; returnvalue?: unknown
   const ids = [projectId, jobId, watchId].filter((id) => typeof id === 'string').join('/');
   const { status } = (job.returnvalue ?? {}) as { status?: unknown };
   const state = typeof status === 'string' ? status : job.processedOn == null ? 'queued' : 'polling';
-  // What a held job's worker found out last is known to that worker alone, until it parks the job.
   const polls = progress === undefined ? '' : `, ${progress.polls} polls`;
   const answer = progress?.lastError?.code ?? progress?.cfwStatus;
   return `${ids}: ${state}${polls}${answer == null ? '' : `, last answer ${answer}`}`;

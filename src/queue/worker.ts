@@ -17,7 +17,7 @@ import type { RedisClient } from '../redis-client.js';
 import { type Fetched, Fetcher } from './fetcher.js';
 import { type PollJob, parseJobData, type UnfitJob } from './job.js';
 import { CallLimiter } from './limiter.js';
-import { type Progress, parseProgress } from './progress.js';
+import { type Progress, ProgressNotes, parseProgress } from './progress.js';
 import { enqueueTime, type QueuedJob } from './queued.js';
 import { mendJob, reconcileFailed } from './reconciler.js';
 import { repeat } from './repeat.js';
@@ -130,6 +130,7 @@ export class JobWorker {
   readonly #options: JobWorkerOptions;
   readonly #queue: Queue;
   readonly #limiter: CallLimiter;
+  readonly #notes: ProgressNotes;
   readonly #timekeeper: Timekeeper;
   #fetcher: Fetcher;
   /** Aborted when the worker stops: cuts waits. */
@@ -155,6 +156,7 @@ export class JobWorker {
     this.#queue.on('error', (error) => observer.trouble(error, undefined));
     const key = (name: string) => this.#queue.toKey(name);
     this.#limiter = new CallLimiter(redis, key, options.ratePerSecond);
+    this.#notes = new ProgressNotes(redis, key);
     this.#fetcher = this.#startFetcher();
     this.#timekeeper = new Timekeeper({
       redis,
@@ -296,7 +298,7 @@ export class JobWorker {
     const run = new AbortController();
     this.#runs.set(id, run);
     try {
-      return await this.#run(job, park, run.signal);
+      return await this.#run(job, token, park, run.signal);
     } catch (error) {
       if (error instanceof DelayedError) throw error;
       this.#options.observer.trouble(error, id);
@@ -306,11 +308,10 @@ export class JobWorker {
     }
   }
 
-  async #run(queued: Job, park: Park, signal: AbortSignal): Promise<JobResult | Forwarded> {
+  async #run(queued: Job, token: string, park: Park, signal: AbortSignal): Promise<JobResult | Forwarded> {
     const { observer, publish, findPublished, schedule, poll } = this.#options;
     const progress = parseProgress(queued.progress);
     const enqueuedAt = progress?.enqueuedAt ?? enqueueTime(queued.timestamp);
-    const stored: History = progress ?? NEW_HISTORY;
     const job = parseJobData(queued.data, this.#options.projectId);
     const deadline = this.#deadlineOf(job, enqueuedAt);
 
@@ -344,8 +345,13 @@ export class JobWorker {
         observe: (answer, history, before) => observer.polled(job, answer, history, before),
         schedule,
         deadline,
-        history: stored,
-        hold: (delayMs, history) => this.#hold(delayMs, history, stored),
+        history: progress ?? NEW_HISTORY,
+        hold: (delayMs, history) => {
+          if (!this.#hold(delayMs)) return false;
+          const dueAt = Date.now() + delayMs;
+          this.#note(queued.id as string, token, { enqueuedAt, dueAt, ...history });
+          return true;
+        },
         release: () => {
           this.#held -= 1;
         },
@@ -442,11 +448,19 @@ export class JobWorker {
    * Whether there is room to hold a job until its next poll: half of the slots stay free, nobody waits, and the limiter has
    * tokens to spare. So a job that is due never waits for those that only wait.
    */
-  #hold(delayMs: number, history: History, stored: History): boolean {
+  #hold(delayMs: number): boolean {
     const isRoom = this.#held + 1 <= this.#options.concurrency / 2 && this.#idle && Date.now() >= this.#throttledUntil;
-    if (delayMs > MAX_HOLD_MS || !isRoom || begunPatience(history, stored)) return false;
+    if (delayMs > MAX_HOLD_MS || !isRoom) return false;
     this.#held += 1;
     return true;
+  }
+
+  /**
+   * Writes down what is known of a job that is held, for whoever asks where it stands, and for whoever takes it up should
+   * this process be killed. Should that fail, it is written again with the next poll.
+   */
+  #note(jobId: string, token: string, progress: Progress): void {
+    this.#notes.write(jobId, token, progress).catch(() => {});
   }
 
   /** Gives the job back to the queue until a time, together with what is known of it, in one atomic step. */
@@ -474,14 +488,4 @@ export class JobWorker {
       this.#options.observer.trouble(error, id);
     }
   }
-}
-
-/**
- * Whether the polls of this run began a patience, which must count from there even if this process is killed: then the job
- * is parked, which writes it down, rather than held.
- */
-function begunPatience(history: History, stored: History): boolean {
-  return (['notFoundSince', 'deniedSince', 'rejectedSince'] as const).some(
-    (since) => history[since] !== null && history[since] !== stored[since],
-  );
 }

@@ -138,19 +138,39 @@ describe('a worker', () => {
     await queue.close();
   });
 
-  it('writes down at once that CFW does not know a job, since patience counts from there', async () => {
+  it('writes down at once what a poll of a held job found out, for who asks and for who takes it up after a crash', async () => {
+    let polls = 0;
     const { worker } = startWorker({
-      poll: async () => ({ kind: 'not-found', code: 'CFW.00200005', httpStatus: 404, message: 'no such job' }),
-      schedule: () => 10_000,
+      poll: async () => {
+        polls += 1;
+        return { kind: 'not-found', code: 'CFW.00200005', httpStatus: 404, message: 'no such job' };
+      },
+      // The first wait may be parked, as the worker has not yet found that nobody else waits.
+      schedule: () => (polls < 3 ? 50 : 10_000),
     });
     await enqueue(1);
+    await eventually(() => polls === 3 && worker.load.held === 1);
     const queue = new Queue('cfw-jobs', { prefix: '{cfw}', connection: server.redis.client });
-    const progress = await eventually(async () => {
-      const job = await queue.getJob('p.j0');
-      return (job?.progress as { notFoundSince?: number } | 0) || undefined;
-    });
-    expect(progress).toMatchObject({ polls: 1, notFoundSince: expect.any(Number) });
-    expect(worker.load.held).toBe(0);
+    expect((await queue.getJob('p.j0'))?.progress).toMatchObject({ polls: 3, notFoundSince: expect.any(Number) });
+    expect(await queue.getActiveCount()).toBe(1);
     await queue.close();
+  });
+
+  it('does not touch the notes of whoever has the job by now', async () => {
+    let polls = 0;
+    const { worker } = startWorker({
+      poll: async () => {
+        polls += 1;
+        if (polls < 3) return RUNNING;
+        // Another worker took it, and knows more.
+        await server.redis.client.set('{cfw}:cfw-jobs:p.j0:lock', 'another');
+        await server.redis.client.hset('{cfw}:cfw-jobs:p.j0', 'progress', '{"polls":7}');
+        return RUNNING;
+      },
+      schedule: () => (polls < 3 ? 50 : 10_000),
+    });
+    await enqueue(1);
+    await eventually(() => polls === 3 && worker.load.held === 1);
+    expect(await server.redis.client.hget('{cfw}:cfw-jobs:p.j0', 'progress')).toBe('{"polls":7}');
   });
 });

@@ -1,0 +1,12 @@
+--[[
+  Writes down what is known of a job that is held, unless another worker has it by now.
+
+  KEYS[1]  BullMQ's lock of the job
+  KEYS[2]  the job
+
+  ARGV[1]  the token of whoever holds it
+  ARGV[2]  its progress, as JSON
+]]
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+  redis.call('HSET', KEYS[2], 'progress', ARGV[2])
+end
