@@ -3,16 +3,22 @@ import { type JobScript, type SimulatedJob, startSimulator } from '../src/simula
 import { answer } from './processes.js';
 
 const simulator = await startSimulator();
-let jobs: SimulatedJob[] = [];
+const jobs = new Map<string, SimulatedJob>();
+let made: readonly SimulatedJob[] = [];
 
 answer({
   url: () => simulator.url,
-  /** Makes jobs; from then on only those are told about. */
   jobs: (scripts: readonly JobScript[]) => {
-    jobs = scripts.map((script) => simulator.addJob(script));
-    return jobs.map(({ jobId }) => jobId);
+    made = scripts.map((script) => simulator.addJob(script));
+    for (const job of made) jobs.set(job.jobId, job);
+    return made.map(({ jobId }) => jobId);
   },
   calls: () => simulator.calls(),
-  /** When calls for each job came, and when it ends. */
-  callTimes: () => jobs.map(({ jobId, callTimes, endsAt }) => ({ jobId, callTimes, endsAt })),
+  /** When calls for each job came, and when it ends; for the jobs that were made last unless others are named. */
+  callTimes: (jobIds?: readonly string[]) =>
+    (jobIds?.map((jobId) => jobs.get(jobId) as SimulatedJob) ?? made).map(({ jobId, callTimes, endsAt }) => ({
+      jobId,
+      callTimes,
+      endsAt,
+    })),
 });

@@ -41,6 +41,8 @@ export class Setting {
       CFW_RATE_LIMIT: '0',
       HTTP_PORT: '0',
       LOG_LEVEL: 'silent',
+      // As the image has it.
+      NODE_OPTIONS: '--max-semi-space-size=32',
     };
   }
 
@@ -65,10 +67,10 @@ export class Setting {
   }
 
   /** Enqueues jobs as a raw producer does that names its entries after the jobs. */
-  async enqueue(jobIds: readonly string[]): Promise<void> {
+  async enqueue(jobIds: readonly string[], queue = this.queue): Promise<void> {
     const opts = (jobId: string) => ({ name: 'poll', data: { jobId }, opts: { jobId: `${PROJECT}.${jobId}` } });
     for (let from = 0; from < jobIds.length; from += 1_000) {
-      await this.queue.addBulk(jobIds.slice(from, from + 1_000).map(opts));
+      await queue.addBulk(jobIds.slice(from, from + 1_000).map(opts));
     }
   }
 
@@ -76,8 +78,9 @@ export class Setting {
     return this.#cloud.ask('calls');
   }
 
-  callTimes(): Promise<{ jobId: string; callTimes: number[]; endsAt: number }[]> {
-    return this.#cloud.ask('callTimes');
+  /** Of the jobs that were made last, unless others are named. */
+  callTimes(jobIds?: readonly string[]): Promise<{ jobId: string; callTimes: number[]; endsAt: number }[]> {
+    return this.#cloud.ask('callTimes', jobIds);
   }
 
   async redisBytes(): Promise<number> {

@@ -21,6 +21,8 @@ export function parseJobResponse(body: unknown): JobAnswer | undefined {
 
 /** @returns the error in a body of the form `{"error_code": …, "error_msg": …}`, or undefined where it has another form. */
 export function parseErrorResponse(body: unknown): { code: string; message: string } | undefined {
+  // Most answers are none, and finding that out by the schema costs more than the rest of reading them.
+  if (!Object.hasOwn(Object(body), 'error_code')) return undefined;
   const { success, data } = errorResponse.safeParse(body);
   return success ? { code: data.error_code, message: data.error_msg } : undefined;
 }
