@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { text } from 'node:stream/consumers';
-import type { BaseConfig } from '../config.js';
+import type { BaseConfig } from '../config/index.js';
 import { CfwJobProducer } from '../queue/index.js';
 import { commandRedis } from '../redis.js';
 import type { Terminal } from './terminal.js';

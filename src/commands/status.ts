@@ -1,4 +1,4 @@
-import type { BaseConfig } from '../config.js';
+import type { BaseConfig } from '../config/index.js';
 import { CfwJobProducer } from '../queue/index.js';
 import { commandRedis } from '../redis.js';
 import type { Terminal } from './terminal.js';

@@ -1,4 +1,4 @@
-import { loadBaseConfig } from '../../src/config.js';
+import { loadBaseConfig } from '../../src/config/index.js';
 import { CfwJobEventSubscriber, CfwJobProducer } from '../../src/index.js';
 import { serviceRedis } from '../../src/redis.js';
 import type { RedisClient } from '../../src/redis-client.js';

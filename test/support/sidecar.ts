@@ -1,6 +1,6 @@
 import { afterEach } from '@jest/globals';
 import { Queue } from 'bullmq';
-import { type Config, loadConfig } from '../../src/config.js';
+import { type Config, loadConfig } from '../../src/config/index.js';
 import { createLogger } from '../../src/ops/logger.js';
 import { type Sidecar, startSidecar } from '../../src/sidecar.js';
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../src/simulator/index.js';
