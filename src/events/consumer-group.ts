@@ -26,6 +26,7 @@ export class ConsumerGroup {
     this.#lastSeen = from === 'start' ? '0-0' : from === 'end' ? '$' : from;
   }
 
+  /** Makes the group where it does not exist. */
   async create(): Promise<void> {
     const { stream, group } = this.settings;
     // "$" would be another place each time that the group has to be made again, so the end is looked up once.
