@@ -1,5 +1,5 @@
 /** The sidecar as a process of its own, configured by its environment. */
-import { loadConfig } from '../src/config.js';
+import { loadConfig } from '../src/config/index.js';
 import { createLogger } from '../src/ops/logger.js';
 import { startSidecar } from '../src/sidecar.js';
 import { answer } from './processes.js';

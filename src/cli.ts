@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { standardOutput } from './commands/terminal.js';
-import { ConfigError, loadBaseConfig, loadConfig } from './config.js';
+import { ConfigError, loadBaseConfig, loadConfig } from './config/index.js';
 import { DURATION_FORM, parseDuration } from './duration.js';
 import { ID_PATTERN } from './id.js';
 import { VERSION } from './version.js';

@@ -8,7 +8,7 @@ import {
   iamCredential,
   tokenCredential,
 } from './cfw/index.js';
-import type { Config, CredentialsConfig } from './config.js';
+import type { Config, CredentialsConfig } from './config/index.js';
 
 /** How a request for a token came out: IAM gave one, answered otherwise, or did not answer. */
 export type TokenOutcome = 'issued' | 'refused' | 'unreachable';

@@ -1,5 +1,5 @@
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
-import type { RedisConfig, TlsConfig } from './config.js';
+import type { RedisConfig, TlsConfig } from './config/index.js';
 import { isCluster, type RedisClient } from './redis-client.js';
 
 const COMMON = {

@@ -1,6 +1,6 @@
 import type { CredentialState } from './cfw/index.js';
 import { createClient } from './client.js';
-import type { Config } from './config.js';
+import type { Config } from './config/index.js';
 import { EventPublisher, findPublished } from './events/index.js';
 import { DurationMemory, ScheduleLearner } from './learning/index.js';
 import { addGauges } from './ops/gauges.js';

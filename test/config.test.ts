@@ -10,7 +10,7 @@ import {
   loadBaseConfig,
   loadConfig,
   SECRET_VARIABLES,
-} from '../src/config.js';
+} from '../src/config/index.js';
 import { Secret } from '../src/secret.js';
 
 type Environment = Record<string, string>;

@@ -2,9 +2,8 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { inspectRedis } from '../src/redis-fitness.js';
 import { Command } from './support/command.js';
 import { eventually } from './support/eventually.js';
-import { cfwEnvironment } from './support/flow.js';
 import { useRedis } from './support/redis.js';
-import { useCleanUp } from './support/sidecar.js';
+import { cfwEnvironment, useCleanUp } from './support/sidecar.js';
 
 const server = useRedis();
 const start = useCleanUp();

@@ -17,7 +17,7 @@ import {
   type Refusal,
 } from './credentials/gate.js';
 import { classify, isAccountTrouble, retryAfter } from './errors.js';
-import { parseErrorResponse, parseJobResponse } from './response.js';
+import { parseErrorResponse, parseJobResponse, parseJson } from './response.js';
 
 /** A job of CFW. Both ids become part of the URL: `[A-Za-z0-9_-]{1,64}`, checked by whoever reads them. */
 export interface CfwJobId {
@@ -217,14 +217,6 @@ function describe(text: string, headers: Response['headers']): string {
   if (text === '') return 'no body';
   const type = headers['content-type']?.split(';')[0] ?? 'no content type';
   return `${text.length} characters of ${type.slice(0, 50)}`;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function transient(code: string, message: string): FailedCall {

@@ -11,6 +11,15 @@ const errorResponse = z.object({
   error_msg: z.string().catch(''),
 });
 
+/** @returns the value, or undefined where the text is no JSON. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
 /** @returns what CFW said of the job, or undefined where the body is no such answer. */
 export function parseJobResponse(body: unknown): JobAnswer | undefined {
   const { success, data } = jobResponse.safeParse(body);

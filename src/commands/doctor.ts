@@ -1,4 +1,4 @@
-import { type BaseConfig, type Config, ConfigError, loadBaseConfig, loadConfig } from '../config.js';
+import { type BaseConfig, type Config, ConfigError, loadBaseConfig, loadConfig } from '../config/index.js';
 import { checkCloud } from '../doctor/cloud.js';
 import { type Finding, fail, ok } from '../doctor/finding.js';
 import { checkRedis } from '../doctor/redis.js';

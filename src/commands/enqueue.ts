@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { text } from 'node:stream/consumers';
-import type { BaseConfig } from '../config.js';
-import { CfwJobProducer } from '../queue/index.js';
-import { commandRedis } from '../redis.js';
+import type { BaseConfig } from '../config/index.js';
+import { withProducer } from './producer.js';
 import type { Terminal } from './terminal.js';
 
 /** Options of `enqueue`. */
@@ -31,15 +30,7 @@ export async function enqueue(
     else ids.push(jobId);
   }
   const watchId = again ? randomUUID() : undefined;
-  const redis = await commandRedis(config.redis);
-  const producer = new CfwJobProducer({
-    redis,
-    queueName: config.queue.name,
-    queuePrefix: config.queue.prefix,
-    eventStream: config.events.stream,
-    ...(config.projectId === undefined ? {} : { projectId: config.projectId }),
-  });
-  try {
+  await withProducer(config, async (producer) => {
     const jobs = await producer.enqueueMany(
       ids.map((jobId) => ({ jobId, projectId: project, timeoutMs, metadata, watchId })),
     );
@@ -49,8 +40,5 @@ export async function enqueue(
       const watch = watchId === null ? '' : `  watch ${watchId}`;
       terminal.print(`${state.padEnd(9)}  ${projectId}/${jobId}${watch}${note}`);
     }
-  } finally {
-    await producer.close();
-    redis.disconnect();
-  }
+  });
 }

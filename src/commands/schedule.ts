@@ -1,4 +1,4 @@
-import type { BaseConfig } from '../config.js';
+import type { BaseConfig } from '../config/index.js';
 import { formatDuration } from '../duration.js';
 import { DurationMemory } from '../learning/index.js';
 import {

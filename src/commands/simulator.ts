@@ -7,7 +7,7 @@ export async function simulator(options: SimulatorOptions, terminal: Terminal, s
   terminal.print(`the CFW simulator listens on ${url}; it keeps nothing and is for trying things out only`);
   terminal.print(`
 point the sidecar at it:
-  export CFW_ENDPOINT=${url} CFW_AUTH_TOKEN=${token}
+  export CFW_ENDPOINT=${url} CFW_AUTH_TOKEN=${token} CFW_PROJECT_ID=my-project
 or, in place of the token, with an IAM user or an access key:
   export OS_AUTH_URL=${url}/v3 OS_USERNAME=${iam.user} OS_PASSWORD=${iam.password} OS_USER_DOMAIN_NAME=${iam.domain}
   export HUAWEICLOUD_SDK_AK=${key.accessKey} HUAWEICLOUD_SDK_SK=${key.secretKey}

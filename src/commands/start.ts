@@ -1,4 +1,4 @@
-import type { Config } from '../config.js';
+import type { Config } from '../config/index.js';
 import { createLogger } from '../ops/logger.js';
 import { type SidecarOptions, startSidecar } from '../sidecar.js';
 

@@ -1,6 +1,5 @@
-import type { BaseConfig } from '../config.js';
-import { CfwJobProducer } from '../queue/index.js';
-import { commandRedis } from '../redis.js';
+import type { BaseConfig } from '../config/index.js';
+import { withProducer } from './producer.js';
 import type { Terminal } from './terminal.js';
 
 /**
@@ -13,14 +12,7 @@ export async function status(
   { projectId, jobId, watchId }: { projectId: string; jobId: string; watchId: string | undefined },
   terminal: Terminal,
 ): Promise<boolean> {
-  const redis = await commandRedis(config.redis);
-  const producer = new CfwJobProducer({
-    redis,
-    queueName: config.queue.name,
-    queuePrefix: config.queue.prefix,
-    eventStream: config.events.stream,
-  });
-  try {
+  return await withProducer(config, async (producer) => {
     const found = await producer.status({ projectId, jobId, watchId });
     if (found === undefined) {
       process.stderr.write(
@@ -49,8 +41,5 @@ export async function status(
       if (value != null) terminal.print(`${terminal.style('dim', label.padEnd(11))}${value}`);
     }
     return true;
-  } finally {
-    await producer.close();
-    redis.disconnect();
-  }
+  });
 }

@@ -1,4 +1,4 @@
-import type { BaseConfig } from '../config.js';
+import type { BaseConfig } from '../config/index.js';
 import { formatDuration } from '../duration.js';
 import { type CfwJobEvent, readEvents } from '../events/index.js';
 import { commandRedis } from '../redis.js';

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import got from 'got';
 import type { Terminal } from '../commands/terminal.js';
 import { eventLine } from '../commands/watch.js';
-import { loadConfig } from '../config.js';
+import { loadConfig } from '../config/index.js';
 import { formatDuration } from '../duration.js';
 import { type CfwJobEvent, readEvents } from '../events/index.js';
 import { createLogger } from '../ops/logger.js';

@@ -1,6 +1,6 @@
 import { createHttp } from '../cfw/index.js';
 import { createClient } from '../client.js';
-import type { Config } from '../config.js';
+import type { Config } from '../config/index.js';
 import type { Secret } from '../secret.js';
 import { type Finding, fail, ok, warn } from './finding.js';
 

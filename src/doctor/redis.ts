@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { BaseConfig } from '../config.js';
+import type { BaseConfig } from '../config/index.js';
 import { commandRedis } from '../redis.js';
 import type { RedisClient } from '../redis-client.js';
 import { inspectRedis } from '../redis-fitness.js';

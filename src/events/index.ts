@@ -13,12 +13,8 @@ export { findPublished, type PublishedEvent, type WatchedJob, watchKey } from '.
 export { EventPublisher, type EventPublisherOptions, type JobEnd, type PublishResult } from './publisher.js';
 export { type ReadEvent, type ReadEventsOptions, readEvents } from './reader.js';
 export { type GroupState, type StreamState, StreamWatch, type StreamWatchOptions } from './stream-watch.js';
-export {
-  CfwJobEventSubscriber,
-  type CfwJobEventSubscriberOptions,
-  type Delivery,
-  type EventHandler,
-} from './subscriber.js';
+export { CfwJobEventSubscriber } from './subscriber.js';
+export type { CfwJobEventSubscriberOptions, Delivery, EventHandler } from './subscriber-options.js';
 export {
   CfwJobWaiter,
   type CfwJobWaiterOptions,

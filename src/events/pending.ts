@@ -6,6 +6,31 @@ export type PendingEntry = [id: string, consumer: string, idleMs: number, delive
 /** A stream entry as reads of a group give it; without fields where the stream has trimmed it since. */
 export type Entry = [id: string, fields: string[] | null];
 
+/** A member of a consumer group of a stream. */
+export interface Consumer {
+  readonly stream: string;
+  readonly group: string;
+  readonly consumer: string;
+}
+
+/** Ids in one command. */
+export const CHUNK = 1_000;
+
+/** What a consumer has pending, by its ids, page by page. */
+export async function* pendingPages(
+  redis: RedisClient,
+  { stream, group, consumer }: Consumer,
+  { first = '-', last = '+' } = {},
+): AsyncGenerator<PendingEntry[], void, void> {
+  for (let after = first; ; ) {
+    const page = (await redis.xpending(stream, group, after, last, CHUNK, consumer)) as PendingEntry[];
+    yield page;
+    const end = page.at(-1)?.[0];
+    if (end === undefined || page.length < CHUNK) return;
+    after = `(${end}`;
+  }
+}
+
 /** What XCLAIM sets. */
 export interface ClaimOptions {
   /** As if nobody had touched the entries for so many milliseconds; 0 where absent. */
@@ -21,7 +46,7 @@ export interface ClaimOptions {
 /** Makes pending entries those of a consumer, whoever has them; what is not pending is passed over. */
 export async function claim(
   redis: RedisClient,
-  { stream, group, consumer }: { readonly stream: string; readonly group: string; readonly consumer: string },
+  { stream, group, consumer }: Consumer,
   ids: readonly string[],
   { idleMs, deliveries, keepCount = false, force = false }: ClaimOptions = {},
 ): Promise<(Entry | null)[]> {

@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
-import { isLoopback } from '../config.js';
+import { isLoopback } from '../loopback.js';
 import type { Secret } from '../secret.js';
 import { HttpProblem } from './problem.js';
 

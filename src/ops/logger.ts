@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import pino, { type DestinationStream, type Logger } from 'pino';
-import type { LOG_LEVELS } from '../config.js';
+import type { LOG_LEVELS } from '../config/index.js';
 
 export type { Logger } from 'pino';
 

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { toEntry } from '../../src/events/event.js';
 import { readEvents } from '../../src/index.js';
+import { append } from '../support/events.js';
 import { eventually } from '../support/eventually.js';
 import { STREAM, useRedis } from '../support/redis.js';
 
@@ -8,37 +8,6 @@ const server = useRedis({ appendOnly: true });
 beforeEach(async () => {
   await server.redis.client.flushall();
 });
-
-const append = async (id: string) =>
-  await server.redis.client.xadd(
-    STREAM,
-    '*',
-    ...toEntry({
-      specversion: '1.0',
-      id,
-      source: 'https://cfw.example.com/v3/p',
-      type: 'cfw.job.completed',
-      subject: id,
-      time: '2026-11-24T00:00:00.000Z',
-      datacontenttype: 'application/json',
-      data: {
-        projectId: 'p',
-        jobId: id,
-        status: 'completed',
-        cfwStatus: 'Success',
-        reason: null,
-        message: null,
-        beginTime: null,
-        endTime: null,
-        enqueuedAt: '2026-11-24T00:00:00.000Z',
-        polls: 1,
-        watchId: null,
-        errorCounts: {},
-        lastError: null,
-        metadata: null,
-      },
-    }),
-  );
 
 async function take(count: number, options: Parameters<typeof readEvents>[1], meanwhile?: () => Promise<unknown>) {
   const ids: string[] = [];
@@ -55,21 +24,19 @@ async function take(count: number, options: Parameters<typeof readEvents>[1], me
 
 describe('reading events', () => {
   it('from the start gives all there are and those that come', async () => {
-    await append('a');
-    await append('b');
-    expect(await take(3, { from: 'start' }, () => append('c'))).toEqual(['a', 'b', 'c']);
+    await append(server.redis.client, 'a', 'b');
+    expect(await take(3, { from: 'start' }, () => append(server.redis.client, 'c'))).toEqual(['a', 'b', 'c']);
   });
 
   it('after an entry goes on behind it', async () => {
-    const first = await append('a');
-    await append('b');
-    expect(await take(1, { from: first ?? '' })).toEqual(['b']);
+    const [first = ''] = await append(server.redis.client, 'a', 'b');
+    expect(await take(1, { from: first })).toEqual(['b']);
   });
 
   it('passes over entries that are no events, and tells of them', async () => {
-    await append('a');
+    await append(server.redis.client, 'a');
     await server.redis.client.xadd(STREAM, '*', 'somebody', 'else');
-    await append('b');
+    await append(server.redis.client, 'b');
     const invalid: string[] = [];
     const options = { from: 'start', onInvalid: ({ message }: Error) => invalid.push(message) };
     expect(await take(2, options)).toEqual(['a', 'b']);
@@ -85,24 +52,24 @@ describe('reading events', () => {
   it('goes on where a failover throws it out of its wait', async () => {
     const { client } = server.redis;
     const ids = await take(2, { from: 'start' }, async () => {
-      await append('a');
+      await append(server.redis.client, 'a');
       const waiting = await eventually(
         async () => ((await client.client('LIST')) as string).split('\n').find((line) => / cmd=xread /.test(line)),
         { what: 'the wait' },
       );
       // What a master says to those that wait when it becomes a replica.
       await client.client('UNBLOCK', /id=(\d+)/.exec(waiting)?.[1] ?? '', 'ERROR');
-      await append('b');
+      await append(server.redis.client, 'b');
     });
     expect(ids).toEqual(['a', 'b']);
   });
 
   it('goes on behind the last event after Redis was away', async () => {
     const ids = await take(2, { from: 'start' }, async () => {
-      await append('a');
+      await append(server.redis.client, 'a');
       await server.redis.crash();
       await server.redis.restart();
-      await append('b');
+      await append(server.redis.client, 'b');
     });
     expect(ids).toEqual(['a', 'b']);
   });

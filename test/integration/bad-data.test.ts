@@ -33,10 +33,8 @@ describe('data that does not fit', () => {
     bad.push(['nan', undefined, null, /data is not JSON/]);
     await start.sidecar(environment(server.redis, simulator));
 
-    const events = await eventually(async () => {
-      const all = await server.redis.events();
-      return all.length === bad.length && all;
-    });
+    const events = await server.redis.waitForEvents(bad.length);
+    expect(events).toHaveLength(bad.length);
     for (const [name, , jobId, message] of bad) {
       const id = `bullmq:cfw-jobs:${name}`;
       const event = events.find((candidate) => candidate.id === id);

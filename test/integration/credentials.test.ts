@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { CfwJobProducer } from '../../src/index.js';
+import { NEW_HISTORY } from '../../src/polling/index.js';
 import type { Simulator } from '../../src/simulator/index.js';
 import { eventually } from '../support/eventually.js';
 import { useRedis } from '../support/redis.js';
@@ -64,15 +65,6 @@ async function enqueue(simulator: Simulator, count: number, durationMs: (n: numb
   return jobs;
 }
 
-const allEnded = async (count: number, timeoutMs = 60_000) =>
-  await eventually(
-    async () => {
-      const events = await server.redis.events();
-      return events.length >= count && events;
-    },
-    { timeoutMs, what: `${count} events` },
-  );
-
 const lines = (log: readonly string[], msg: string) =>
   log.map((line) => JSON.parse(line)).filter((line) => line.msg === msg);
 
@@ -81,7 +73,7 @@ describe('each kind of credentials', () => {
     const simulator = await start.simulator();
     const sidecar = await start.sidecar(withCredentials(kind, simulator));
     const jobs = await enqueue(simulator, 20, (n) => n * 50);
-    const events = await allEnded(20);
+    const events = await server.redis.waitForEvents(20);
     expect(events.every(({ data }) => data.status === 'completed' && data.lastError === null)).toBe(true);
     expect(jobs.reduce((sum, job) => sum + job.callTimes.length, 0)).toBe(simulator.calls());
     const ready = await fetch(`${sidecar.url}/readyz`);
@@ -107,7 +99,7 @@ describe('each kind of credentials', () => {
     });
     await start.sidecar(withCredentials('aksk', simulator));
     await enqueue(simulator, 10, (n) => n * 100);
-    await allEnded(10);
+    await server.redis.waitForEvents(10);
     expect(simulator.calls()).toBeGreaterThanOrEqual(10);
     expect(wrong).toEqual([]);
   });
@@ -136,7 +128,7 @@ describe('a wrong credential', () => {
     expect(log.map((line) => JSON.parse(line)).filter(({ level }) => level === 'error')).toHaveLength(1);
 
     await writeFile(file, simulator.key.secretKey);
-    const events = await allEnded(1_000);
+    const events = await server.redis.waitForEvents(1_000);
     expect(events.every(({ type }) => type === 'cfw.job.completed')).toBe(true);
     expect(simulator.key.checked.wrong).toBe(1);
     expect((await fetch(`${sidecar.url}/readyz`)).status).toBe(200);
@@ -147,7 +139,7 @@ describe('a wrong credential', () => {
     const simulator = await start.simulator();
     await start.sidecar(withCredentials('token', simulator, { CFW_AUTH_TOKEN: 'not-the-token' }));
     await enqueue(simulator, 3, () => 0, 3_000);
-    const events = await allEnded(3);
+    const events = await server.redis.waitForEvents(3);
     for (const { time, data } of events) {
       expect(data).toMatchObject({
         reason: 'TIMED_OUT',
@@ -170,7 +162,7 @@ describe('a credential that ends', () => {
     await sleep(700);
     simulator.token = 'the-next-token';
     await writeFile(file, 'the-next-token');
-    const events = await allEnded(50);
+    const events = await server.redis.waitForEvents(50);
     expect(events.every(({ type }) => type === 'cfw.job.completed')).toBe(true);
   });
 
@@ -184,7 +176,7 @@ describe('a credential that ends', () => {
     await enqueue(simulator, 1_000, (n) => n * 10);
     await sleep(4_000);
     simulator.iam.revoke();
-    const events = await allEnded(1_000);
+    const events = await server.redis.waitForEvents(1_000);
     const seconds = (Date.now() - begun) / 1_000;
     expect(events.every(({ type }) => type === 'cfw.job.completed')).toBe(true);
     expect((await fetch(`${sidecar.url}/readyz`)).status).toBe(200);
@@ -199,18 +191,12 @@ describe('patience', () => {
   async function resumed(jobId: string, since: Record<string, number>): Promise<void> {
     const queue = start.rawQueue(server.redis);
     const progress = {
+      ...NEW_HISTORY,
+      // Jobs that were parked by an older version have none.
+      runningAt: undefined,
       enqueuedAt: Date.now() - 400_000,
       polls: 40,
       errorCounts: { 'APIGW.0302': 39 },
-      lastError: null,
-      cfwStatus: null,
-      beginTime: null,
-      endTime: null,
-      lastPollAt: null,
-      notFoundSince: null,
-      deniedSince: null,
-      rejectedSince: null,
-      unknownStatusSince: null,
       ...since,
     };
     const job = await queue.add('x', { jobId, projectId: PROJECT }, { delay: 600_000 });
@@ -235,7 +221,7 @@ describe('patience', () => {
       const since = Date.now() - agoMs;
       await resumed(jobId, { [field]: since });
       await start.sidecar(environment(server.redis, simulator));
-      const [event] = await allEnded(1);
+      const [event] = await server.redis.waitForEvents(1);
       expect(event?.data.reason).toBe(reason);
       expect(Date.parse(event?.time ?? '') - since).toBeGreaterThanOrEqual(agoMs + 1_500);
       const calls = simulator.jobs()[0]?.callTimes.length ?? 0;
@@ -262,13 +248,13 @@ describe('patience', () => {
     await start.sidecar(environment(server.redis, simulator));
     const queue = start.rawQueue(server.redis);
     await queue.add('x', { jobId: asked.jobId });
-    await allEnded(1);
+    await server.redis.waitForEvents(1);
     const [first = 0, second = 0, third = 0] = asked.callTimes;
     expect(second - first).toBeGreaterThanOrEqual(2_000);
     expect(third - second).toBeGreaterThanOrEqual(2_000);
 
     await queue.add('x', { jobId: endless.jobId, timeoutMs: 3_000 });
-    const [, event] = await allEnded(2);
+    const [, event] = await server.redis.waitForEvents(2);
     expect(event?.data).toMatchObject({ reason: 'TIMED_OUT', polls: 1, lastError: { httpStatus: 429 } });
     expect(endless.callTimes).toHaveLength(1);
   });

@@ -22,15 +22,6 @@ async function enqueue(jobs: readonly SimulatedJob[], timeoutMs?: number): Promi
   await producer.close();
 }
 
-const allEnded = async (count: number) =>
-  await eventually(
-    async () => {
-      const events = await server.redis.events();
-      return events.length >= count && events;
-    },
-    { timeoutMs: 60_000, what: `${count} events` },
-  );
-
 const polled = async (jobs: readonly SimulatedJob[]) =>
   await eventually(() => jobs.every(({ callTimes }) => callTimes.length > 0), { what: 'a poll of each job' });
 
@@ -84,7 +75,7 @@ describe('the rate limit', () => {
       faults: [{ fault: 'throttled', retryAfter: '3' }],
     });
     await enqueue([throttled]);
-    await allEnded(1);
+    await server.redis.waitForEvents(1);
     const [first = 0, second = 0] = throttled.callTimes;
     expect(second - first).toBeGreaterThanOrEqual(3_000);
     // What was under way when the 429 came may still arrive.
@@ -99,7 +90,7 @@ describe('a deadline', () => {
     await start.sidecar({ ...environment(server.redis, simulator), CFW_RATE_LIMIT: '1' });
     const jobs = Array.from({ length: 30 }, () => simulator.addJob({ projectId: PROJECT, durationMs: ENDLESS_MS }));
     await enqueue(jobs, 4_000);
-    const events = await allEnded(30);
+    const events = await server.redis.waitForEvents(30);
     expect(events.every(({ data }) => data.reason === 'TIMED_OUT')).toBe(true);
     expect(events.filter(({ data }) => data.polls === 0).length).toBeGreaterThan(15);
     for (const { time, data } of events) {
@@ -121,7 +112,7 @@ describe('a deadline', () => {
     await start.sidecar(environment(server.redis, simulator));
     const queue = start.rawQueue(server.redis);
     await queue.add('x', { jobId, timeoutMs: 2_000 }, { delay: ENDLESS_MS });
-    const [event] = await allEnded(1);
+    const [event] = await server.redis.waitForEvents(1);
     expect(event?.data).toMatchObject({ reason: 'TIMED_OUT', polls: 0, cfwStatus: null });
     expect(Date.parse(event?.time ?? '') - Date.parse(event?.data.enqueuedAt ?? '')).toBeGreaterThanOrEqual(2_000);
   });
@@ -135,7 +126,7 @@ describe('a deadline', () => {
     });
     await start.sidecar({ ...environment(server.redis, simulator), CFW_REQUEST_TIMEOUT: '20s' });
     await start.rawQueue(server.redis).add('x', { jobId, timeoutMs: 3_000 });
-    const [event] = await allEnded(1);
+    const [event] = await server.redis.waitForEvents(1);
     expect(event?.data).toMatchObject({ reason: 'TIMED_OUT', polls: 1, errorCounts: { ETIMEDOUT: 1 } });
     const tookMs = Date.parse(event?.time ?? '') - Date.parse(event?.data.enqueuedAt ?? '');
     expect(tookMs).toBeGreaterThanOrEqual(3_000);
@@ -151,7 +142,7 @@ describe('twins that raw producers enqueue', () => {
     const queue = start.rawQueue(server.redis);
     const data = { jobId: job.jobId, projectId: PROJECT, metadata: { orderId: '42' } };
     await queue.addBulk(Array.from({ length: 5 }, (_, n) => ({ name: 'x', data, opts: { jobId: `own-${n}` } })));
-    const [event] = await allEnded(1);
+    const [event] = await server.redis.waitForEvents(1);
     expect(event?.data).toMatchObject({ status: 'completed', metadata: { orderId: '42' } });
     await eventually(async () => (await queue.getJobCounts('wait', 'delayed', 'active')).active === 0);
     expect(event?.data.polls).toBe(job.callTimes.length);
@@ -179,7 +170,7 @@ describe('jobs that BullMQ would lose', () => {
     await server.redis.client.hset(JOB_KEY(`${PROJECT}.${jobId}`), 'defa', 'child failed');
 
     await start.sidecar(environment(server.redis, simulator));
-    const events = await allEnded(2);
+    const events = await server.redis.waitForEvents(2);
     expect(events.find(({ id }) => id === jobId)?.type).toBe('cfw.job.completed');
     expect(events.find(({ id }) => id === 'bullmq:cfw-jobs:illegal')?.data.reason).toBe('INVALID_REQUEST');
     await eventually(async () => (await queue.getFailedCount()) === 0);
@@ -195,7 +186,7 @@ describe('jobs that BullMQ would lose', () => {
       await server.redis.client.hset(JOB_KEY(`${PROJECT}.${field}`), field, '{"a": NaN}');
     }
     await start.sidecar(environment(server.redis, simulator));
-    const events = await allEnded(3);
+    const events = await server.redis.waitForEvents(3);
     expect(events.map(({ id, data }) => [id, data.status]).sort()).toEqual(
       ids.map((field) => [field, 'completed']).sort(),
     );
@@ -208,7 +199,7 @@ describe('jobs that BullMQ would lose', () => {
     await enqueue([job]);
     await polled([job]);
     await start.rawQueue(server.redis).obliterate({ force: true });
-    const [event] = await allEnded(1);
+    const [event] = await server.redis.waitForEvents(1);
     expect(event?.data).toMatchObject({ jobId: job.jobId, status: 'completed' });
   });
 });
@@ -230,7 +221,7 @@ describe('the count of polls', () => {
       expect(await start.rawQueue(server.redis).getActiveCount()).toBe(0);
     }
     await start.sidecar(env);
-    const events = await allEnded(20);
+    const events = await server.redis.waitForEvents(20);
     for (const { jobId, callTimes } of jobs) {
       expect(events.find(({ id }) => id === jobId)?.data.polls).toBe(callTimes.length);
     }

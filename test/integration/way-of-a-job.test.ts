@@ -11,15 +11,6 @@ beforeEach(async () => {
   await server.redis.client.flushall();
 });
 
-const seen = async (count: number) =>
-  await eventually(
-    async () => {
-      const events = await server.redis.events();
-      return events.length >= count && events;
-    },
-    { what: `${count} events` },
-  );
-
 describe('the whole way of a job', () => {
   it("takes the vendor's documented example from a raw BullMQ producer to XRANGE", async () => {
     const simulator = await start.simulator();
@@ -41,7 +32,7 @@ describe('the whole way of a job', () => {
       whatever: 'is ignored',
     });
 
-    await seen(1);
+    await server.redis.waitForEvents(1);
     const [[entryId, fields] = ['', []]] = await server.redis.client.xrange(STREAM, '-', '+');
     expect(entryId).toMatch(/^\d+-\d+$/);
     const names = fields.filter((_, index) => index % 2 === 0);
@@ -103,7 +94,7 @@ describe('the whole way of a job', () => {
     await start.sidecar(environment(server.redis, simulator));
     await start.rawQueue(server.redis).add('x', { jobId });
 
-    const [event] = await seen(1);
+    const [event] = await server.redis.waitForEvents(1);
     expect(event?.type).toBe('cfw.job.failed');
     expect(event?.data).toMatchObject({ cfwStatus: 'Failed', reason: 'JOB_FAILED', polls: 17 });
     const counts = event?.data.errorCounts ?? {};
@@ -119,7 +110,7 @@ describe('the whole way of a job', () => {
     await start.sidecar(environment(server.redis, simulator));
     await start.rawQueue(server.redis).add('x', { jobId, timeoutMs: 6_000 });
 
-    const [event] = await seen(1);
+    const [event] = await server.redis.waitForEvents(1);
     expect(event?.data).toMatchObject({ status: 'failed', reason: 'TIMED_OUT', cfwStatus: 'Running' });
     const enqueuedAt = Date.parse(event?.data.enqueuedAt ?? '');
     const tookMs = Date.parse(event?.time ?? '') - enqueuedAt;
@@ -139,7 +130,7 @@ describe('the whole way of a job', () => {
     await queue.add('x', { jobId: running.jobId }, { timestamp });
     await start.sidecar(environment(server.redis, simulator));
 
-    const events = await seen(2);
+    const events = await server.redis.waitForEvents(2);
     const of = (id: string) => events.find(({ subject }) => subject === id)?.data;
     expect(of(done.jobId)).toMatchObject({ status: 'completed', polls: 1 });
     expect(of(running.jobId)).toMatchObject({ reason: 'TIMED_OUT', polls: 1 });
@@ -155,7 +146,7 @@ describe('the whole way of a job', () => {
     );
     expect(new Set(enqueued.map((job) => job?.queueJobId))).toEqual(new Set([`${PROJECT}.${jobId}`]));
 
-    await seen(1);
+    await server.redis.waitForEvents(1);
     // After the end too: the job is remembered for longer than BullMQ keeps it.
     await server.redis.client.del(`{cfw}:cfw-jobs:${PROJECT}.${jobId}`);
     const again = await producers[0]?.enqueue({ jobId, projectId: PROJECT });
@@ -175,9 +166,9 @@ describe('the whole way of a job', () => {
     await start.sidecar(environment(server.redis, simulator));
     const producer = new CfwJobProducer({ redis: server.redis.client, projectId: PROJECT });
     await producer.enqueue({ jobId });
-    await seen(1);
+    await server.redis.waitForEvents(1);
     await producer.enqueue({ jobId, watchId: 'once-more' });
-    const events = await seen(2);
+    const events = await server.redis.waitForEvents(2);
     expect(events.map(({ id, subject }) => [id, subject])).toEqual([
       [jobId, jobId],
       [`${jobId}.once-more`, jobId],

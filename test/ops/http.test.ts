@@ -82,10 +82,8 @@ describe('POST /v1/jobs', () => {
     await ask(url, '/v1/jobs', { method: 'POST', headers: { traceparent: TRACE }, body: { jobs } });
     await ask(url, '/v1/jobs', { method: 'POST', headers: { traceparent: 'broken' }, body: { jobId: none } });
 
-    const events = await eventually(async () => {
-      const all = await server.redis.events();
-      return all.length === 3 && all;
-    });
+    const events = await server.redis.waitForEvents(3);
+    expect(events).toHaveLength(3);
     const traces = Object.fromEntries(events.map(({ subject, traceparent }) => [subject, traceparent]));
     expect(traces).toEqual({ [one ?? '']: TRACE, [other ?? '']: own, [none ?? '']: undefined });
     expect(log.some((line) => line.includes('job accepted') && line.includes(TRACE))).toBe(true);

@@ -5,9 +5,9 @@ import { describe, expect, it } from '@jest/globals';
 import { CfwJobEventSubscriber, CfwJobWaiter, type DeadLetter } from '../../src/index.js';
 import { run } from '../support/command.js';
 import { eventually } from '../support/eventually.js';
-import { cfwEnvironment, Flow } from '../support/flow.js';
+import { Flow } from '../support/flow.js';
 import { certificates, useRedisServers } from '../support/redis-servers.js';
-import { PROJECT, useCleanUp } from '../support/sidecar.js';
+import { cfwEnvironment, PROJECT, useCleanUp } from '../support/sidecar.js';
 
 const redis = useRedisServers();
 const start = useCleanUp();

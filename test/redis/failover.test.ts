@@ -1,9 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 import { isCluster } from '../../src/redis-client.js';
 import { eventually } from '../support/eventually.js';
-import { cfwEnvironment, Flow } from '../support/flow.js';
+import { Flow } from '../support/flow.js';
 import { useRedisServers } from '../support/redis-servers.js';
-import { useCleanUp } from '../support/sidecar.js';
+import { cfwEnvironment, useCleanUp } from '../support/sidecar.js';
 
 const redis = useRedisServers();
 const start = useCleanUp();

@@ -1,4 +1,4 @@
-import { loadBaseConfig } from '../../src/config.js';
+import { loadBaseConfig } from '../../src/config/index.js';
 import { CfwJobEventSubscriber, CfwJobProducer } from '../../src/index.js';
 import { serviceRedis } from '../../src/redis.js';
 import type { RedisClient } from '../../src/redis-client.js';
@@ -6,19 +6,6 @@ import type { Simulator } from '../../src/simulator/index.js';
 import { eventually } from './eventually.js';
 import { STREAM } from './redis.js';
 import { PROJECT } from './sidecar.js';
-
-/** What the sidecar needs besides Redis. */
-export function cfwEnvironment(simulator: Simulator): Record<string, string> {
-  return {
-    CFW_ENDPOINT: simulator.url,
-    CFW_AUTH_TOKEN: simulator.token,
-    CFW_PROJECT_ID: PROJECT,
-    CFW_REQUEST_TIMEOUT: '1s',
-    POLL_INITIAL_DELAY: '100ms',
-    POLL_MAX_DELAY: '500ms',
-    HTTP_PORT: '0',
-  };
-}
 
 /** A producer, a subscriber and a look at the stream, all by the environment that the sidecar has, too. */
 export class Flow {

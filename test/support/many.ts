@@ -1,8 +1,7 @@
 import { expect } from '@jest/globals';
 import { eventually } from './eventually.js';
-import { cfwEnvironment } from './flow.js';
 import { STREAM, type TestRedis } from './redis.js';
-import { PROJECT, type useCleanUp } from './sidecar.js';
+import { cfwEnvironment, PROJECT, type useCleanUp } from './sidecar.js';
 import { SubscriberProcess } from './subscriber-process.js';
 
 const CHUNK = 500;

@@ -1,11 +1,11 @@
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach } from '@jest/globals';
 import { Redis } from 'ioredis';
+import { freePort } from '../../src/demo/private-redis.js';
 import { eventually } from './eventually.js';
 
 /** A redis-server as a process of its own, with the settings that a test asks for. */
@@ -182,15 +182,6 @@ export function certificates(folder: string) {
     clientCert: file('client.crt'),
     clientKey: file('client.key'),
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no free port');
-  return address.port;
 }
 
 /** The nodes of a cluster talk to one another on a second port, 10000 higher, which must exist. */

@@ -2,6 +2,7 @@ import { afterAll, beforeAll } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { type PrivateRedis, startPrivateRedis } from '../../src/demo/private-redis.js';
 import { type CfwJobEvent, fromEntry } from '../../src/events/index.js';
+import { eventually } from './eventually.js';
 
 export const STREAM = '{cfw}:events';
 
@@ -51,6 +52,12 @@ export class TestRedis {
   /** All events on the stream, oldest first. */
   async events(): Promise<CfwJobEvent[]> {
     return (await this.client.xrange(STREAM, '-', '+')).map(([id, fields]) => fromEntry(id, fields));
+  }
+
+  /** Waits until so many events are there, and returns all that are. */
+  async waitForEvents(count: number): Promise<CfwJobEvent[]> {
+    await eventually(async () => (await this.client.xlen(STREAM)) >= count, { what: `${count} events` });
+    return await this.events();
   }
 
   async stop(): Promise<void> {

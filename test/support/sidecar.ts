@@ -1,6 +1,6 @@
 import { afterEach } from '@jest/globals';
 import { Queue } from 'bullmq';
-import { type Config, loadConfig } from '../../src/config.js';
+import { type Config, loadConfig } from '../../src/config/index.js';
 import { createLogger } from '../../src/ops/logger.js';
 import { type Sidecar, startSidecar } from '../../src/sidecar.js';
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../src/simulator/index.js';
@@ -9,10 +9,9 @@ import type { TestRedis } from './redis.js';
 
 export const PROJECT = '09bb24e6fe80d23d2fa2c010b53b418c';
 
-/** Polls quickly, so that tests need not wait; everything else as users have it. */
-export function environment(redis: TestRedis, simulator: Simulator): Record<string, string> {
+/** What the sidecar needs besides Redis. It polls quickly, so that tests need not wait; everything else is as users have it. */
+export function cfwEnvironment(simulator: Simulator): Record<string, string> {
   return {
-    REDIS_URL: redis.url,
     CFW_ENDPOINT: simulator.url,
     CFW_AUTH_TOKEN: simulator.token,
     CFW_PROJECT_ID: PROJECT,
@@ -21,6 +20,11 @@ export function environment(redis: TestRedis, simulator: Simulator): Record<stri
     POLL_MAX_DELAY: '500ms',
     HTTP_PORT: '0',
   };
+}
+
+/** What the sidecar needs. */
+export function environment(redis: TestRedis, simulator: Simulator): Record<string, string> {
+  return { ...cfwEnvironment(simulator), REDIS_URL: redis.url };
 }
 
 /** Starts things and stops them after each test, newest first. */

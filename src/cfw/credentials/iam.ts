@@ -2,6 +2,7 @@ import type { Got } from 'got';
 import { z } from 'zod';
 import type { Secret } from '../../secret.js';
 import { retryAfter } from '../errors.js';
+import { parseJson } from '../response.js';
 import { type AuthHeaders, type Credential, CredentialError, PASSWORD_PAUSES_MS } from './credential.js';
 
 /** An IAM user with a password. */
@@ -236,12 +237,4 @@ function lifeOf(body: unknown, dateHeader: string | undefined): number {
   const from = Date.parse(issued_at ?? '') || Date.parse(dateHeader ?? '') || Date.now();
   const lifeMs = Date.parse(expires_at ?? '') - from;
   return lifeMs > 0 ? lifeMs : UNKNOWN_LIFE_MS;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

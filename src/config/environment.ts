@@ -1,0 +1,71 @@
+import type { z } from 'zod';
+import { Secret } from '../secret.js';
+import { environmentSchema, SECRET_VARIABLES } from './variables.js';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** What the texts of the variables mean. */
+export type Parsed = z.output<typeof environmentSchema>;
+
+/** The secrets among them, by the name of their variable. */
+export type Secrets = Partial<Record<(typeof SECRET_VARIABLES)[number], Secret>>;
+
+/** Whether a variable is set, be it by itself or as a file. */
+export type Given = (name: string) => boolean;
+
+/** Reads each variable by itself, secrets also from their files; what does not fit is among the problems. */
+export function parseEnvironment(env: Environment) {
+  const problems: string[] = [];
+  const secrets: Secrets = {};
+  const texts: Record<string, string> = {};
+
+  for (const name of Object.keys(environmentSchema.shape)) {
+    const text = env[name];
+    if (isSet(text)) texts[name] = text;
+  }
+  for (const name of SECRET_VARIABLES) {
+    const file = env[`${name}_FILE`];
+    if (isSet(file)) {
+      if (texts[name] !== undefined) {
+        problems.push(`${name} and ${name}_FILE are both set; allowed is one of them`);
+        continue;
+      }
+      try {
+        const secret = Secret.fromFile(file);
+        if (secret.reveal() === '') {
+          problems.push(`${name}_FILE: "${file}" is empty; allowed is a file that holds the value`);
+          continue;
+        }
+        secrets[name] = secret;
+        texts[name] = secret.reveal();
+      } catch (error) {
+        const { code } = error as NodeJS.ErrnoException;
+        problems.push(`${name}_FILE: "${file}" cannot be read (${code}); allowed is the path of a readable file`);
+      }
+    } else if (texts[name] !== undefined) {
+      secrets[name] = new Secret(texts[name]);
+    }
+  }
+
+  // One variable at a time, so that a wrong one does not hide what is wrong with the others.
+  const parsed: Record<string, unknown> = {};
+  for (const [name, schema] of Object.entries(environmentSchema.shape)) {
+    const { success, data, error } = schema.safeParse(texts[name]);
+    if (success) parsed[name] = data;
+    // A URL that has a user may have a password, too.
+    const hidden = isSecret(name) || texts[name]?.includes('@');
+    const given = hidden ? 'the value (not shown)' : `"${texts[name]}"`;
+    const [issue] = error?.issues ?? [];
+    if (issue !== undefined) problems.push(`${name}: ${given} does not fit; ${issue.message}`);
+  }
+  return { parsed: parsed as Partial<Parsed>, secrets, problems };
+}
+
+export const givenIn =
+  (env: Environment): Given =>
+  (name) =>
+    isSet(env[name]) || (isSecret(name) && isSet(env[`${name}_FILE`]));
+
+const isSecret = (name: string) => (SECRET_VARIABLES as readonly string[]).includes(name);
+
+const isSet = (text: string | undefined): text is string => text !== undefined && text !== '';

@@ -1,0 +1,108 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { copyConnection, type RedisClient } from '../redis-client.js';
+import type { Entry } from './pending.js';
+import type { SubscriberSettings } from './subscriber-options.js';
+import { tell, warn } from './tell.js';
+
+/** The longest that Redis lets a read wait; then it is asked again. */
+const BLOCK_MS = 5_000;
+
+/** A consumer's way to its group in Redis, through failures of Redis and the loss of the group. */
+export class ConsumerGroup {
+  readonly settings: SubscriberSettings;
+  readonly stopping: AbortSignal;
+  readonly redis: RedisClient;
+  /** Blocked most of the time. */
+  readonly #reader: RedisClient;
+  /** Behind this entry the group begins where it has to be made again. */
+  #lastSeen: string;
+
+  constructor(redis: RedisClient, settings: SubscriberSettings, stopping: AbortSignal) {
+    this.settings = settings;
+    this.stopping = stopping;
+    this.redis = copyConnection(redis);
+    this.#reader = copyConnection(redis);
+    const { from } = settings;
+    this.#lastSeen = from === 'start' ? '0-0' : from === 'end' ? '$' : from;
+  }
+
+  /** Makes the group where it does not exist. */
+  async create(): Promise<void> {
+    const { stream, group } = this.settings;
+    // "$" would be another place each time that the group has to be made again, so the end is looked up once.
+    if (this.#lastSeen === '$') {
+      this.#lastSeen = (await this.redis.xrevrange(stream, '+', '-', 'COUNT', 1))[0]?.[0] ?? '0-0';
+    }
+    try {
+      await this.redis.xgroup('CREATE', stream, group, this.#lastSeen, 'MKSTREAM');
+    } catch (error) {
+      if (!(error as Error).message.startsWith('BUSYGROUP')) throw error;
+    }
+  }
+
+  /** Ends a read that waits. */
+  readNoMore(): void {
+    this.#reader.disconnect();
+  }
+
+  /** Entries that no consumer has had; waits where there are none. */
+  async readNew(count: number): Promise<Entry[]> {
+    const { stream, group, consumer } = this.settings;
+    const args = ['COUNT', count, 'BLOCK', BLOCK_MS, 'STREAMS', stream, '>'] as const;
+    const entries = entriesOf(await this.#reader.xreadgroup('GROUP', group, consumer, ...args));
+    this.#lastSeen = entries.at(-1)?.[0] ?? this.#lastSeen;
+    return entries;
+  }
+
+  /** Entries that were delivered under our name and are not settled. */
+  async readOwn(after: string, count: number): Promise<Entry[]> {
+    const { stream, group, consumer } = this.settings;
+    return entriesOf(await this.redis.xreadgroup('GROUP', group, consumer, 'COUNT', count, 'STREAMS', stream, after));
+  }
+
+  /**
+   * Looks for entries of dead consumers.
+   *
+   * @returns from where to look next, `0-0` where all was seen, and the entries that are ours now.
+   */
+  async claimIdle(cursor: string, count: number): Promise<[next: string, entries: Entry[]]> {
+    const { stream, group, consumer, claimIdleMs } = this.settings;
+    const found = await this.redis.xautoclaim(stream, group, consumer, claimIdleMs, cursor, 'COUNT', count);
+    const [next, entries, trimmed = []] = found as [string, Entry[], string[]?];
+    // Redis 7 forgets what was trimmed and says so; 6.2 gives it without fields.
+    if (trimmed.length > 0) this.tellTrimmed(trimmed);
+    return [next, entries];
+  }
+
+  /** Does one step, again and again with growing pauses where Redis answers with an error, until stopping. */
+  async untilDone(step: () => Promise<unknown>, { stopping = false } = {}): Promise<void> {
+    for (let delayMs = 50; stopping || !this.stopping.aborted; delayMs = Math.min(delayMs * 2, 2_000)) {
+      try {
+        await step();
+        return;
+      } catch (error) {
+        if (this.stopping.aborted) return;
+        // Redis has lost the group: somebody has removed the stream, or a failover has.
+        if ((error as Error).message.startsWith('NOGROUP')) await this.create().catch(() => {});
+        tell(this.settings.onTrouble, error as Error);
+        await this.pause(delayMs);
+      }
+    }
+  }
+
+  /** Waits, until stopping at the longest. */
+  async pause(ms: number): Promise<void> {
+    await sleep(ms, undefined, { signal: this.stopping }).catch(() => {});
+  }
+
+  tellTrimmed(ids: readonly string[]): void {
+    const { stream, group, onTrimmed } = this.settings;
+    if (onTrimmed !== undefined) tell(onTrimmed, ids);
+    else
+      warn(`${ids.length} entries of ${stream} were trimmed before the group ${group} had handled them: ${ids[0]} …`);
+  }
+}
+
+function entriesOf(batches: unknown): Entry[] {
+  return (batches as [string, Entry[]][] | null)?.[0]?.[1] ?? [];
+}
