@@ -113,7 +113,9 @@ class Subscriber:
 def parse_entries(entries):
     """redis-py parses the answer of XAUTOCLAIM in some versions and leaves it as it is in others."""
     for entry in entries:
-        entry_id, fields = entry
+        entry_id, fields = entry or (None, None)
+        if entry_id is None:
+            continue  # what was trimmed meanwhile, as Redis 6.2 gives it
         if isinstance(fields, list):
             fields = dict(zip(fields[::2], fields[1::2]))
         yield entry_id, fields

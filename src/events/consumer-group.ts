@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { copyConnection, type RedisClient } from '../redis-client.js';
-import type { Entry } from './pending.js';
+import { type Entry, pendingPages } from './pending.js';
 import type { SubscriberSettings } from './subscriber-options.js';
 import { tell, warn } from './tell.js';
 
@@ -68,10 +68,22 @@ export class ConsumerGroup {
   async claimIdle(cursor: string, count: number): Promise<[next: string, entries: Entry[]]> {
     const { stream, group, consumer, claimIdleMs } = this.settings;
     const found = await this.redis.xautoclaim(stream, group, consumer, claimIdleMs, cursor, 'COUNT', count);
-    const [next, entries, trimmed = []] = found as [string, Entry[], string[]?];
-    // Redis 7 forgets what was trimmed and says so; 6.2 gives it without fields.
+    const [next, entries, trimmed = []] = found as [string, (Entry | null)[], string[]?];
+    // Redis 7 forgets what was trimmed and says so; 6.2 makes it ours and gives null for it.
     if (trimmed.length > 0) this.tellTrimmed(trimmed);
-    return [next, entries];
+    const there = entries.filter((entry) => entry !== null);
+    return [next, there.length < entries.length ? [...(await this.#trimmedOfOurs()), ...there] : there];
+  }
+
+  /** What is pending for us and no longer on the stream. */
+  async #trimmedOfOurs(): Promise<Entry[]> {
+    const trimmed: Entry[] = [];
+    for await (const page of pendingPages(this.redis, this.settings)) {
+      for (const [id] of page) {
+        if ((await this.redis.xrange(this.settings.stream, id, id)).length === 0) trimmed.push([id, null]);
+      }
+    }
+    return trimmed;
   }
 
   /** Does one step, again and again with growing pauses where Redis answers with an error, until stopping. */

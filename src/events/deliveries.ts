@@ -49,11 +49,13 @@ export class Deliveries {
 
   /** Takes in entries that had been pending; how often they were delivered has to be asked for. */
   async admitPending(entries: readonly Entry[]): Promise<void> {
-    const [first, last] = [entries.at(0)?.[0], entries.at(-1)?.[0]];
-    if (first === undefined || last === undefined) return;
+    const there = entries.filter(([, fields]) => fields !== null);
+    const [first, last] = [there.at(0)?.[0], there.at(-1)?.[0]];
     const counts = new Map<string, number>();
-    for await (const page of pendingPages(this.#group.redis, this.#settings, { first, last })) {
-      for (const [id, , , deliveries] of page) counts.set(id, deliveries);
+    if (first !== undefined && last !== undefined) {
+      for await (const page of pendingPages(this.#group.redis, this.#settings, { first, last })) {
+        for (const [id, , , deliveries] of page) counts.set(id, deliveries);
+      }
     }
     for (const entry of entries) this.admit(entry, counts.get(entry[0]) ?? 1);
   }

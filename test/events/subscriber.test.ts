@@ -1,11 +1,13 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { Redis } from 'ioredis';
+import { toEntry } from '../../src/events/event.js';
 import {
   CfwJobEventSubscriber,
   type CfwJobEventSubscriberOptions,
   consumeEvents,
   type DeadLetter,
 } from '../../src/index.js';
-import { append } from '../support/events.js';
+import { append, eventOf } from '../support/events.js';
 import { eventually } from '../support/eventually.js';
 import { STREAM, useRedis } from '../support/redis.js';
 import { SubscriberProcess } from '../support/subscriber-process.js';
@@ -279,6 +281,31 @@ describe('a subscriber', () => {
     subscribe({ handler: (event) => seen.push(event.id), onTrimmed: (ids) => trimmed.push(...ids) });
     await settled();
     expect([seen, trimmed]).toEqual([['there'], [id]]);
+  });
+
+  it('tells of them on Redis 6.2, too, which does not say which they were when they are taken over', async () => {
+    const claimed: unknown[] = [];
+    const xautoclaim = jest.spyOn(Redis.prototype, 'xautoclaim');
+    ends.push(() => xautoclaim.mockRestore());
+    xautoclaim.mockImplementation(async () => ['0-0', claimed.splice(0)]);
+    const seen: string[] = [];
+    const trimmed: string[] = [];
+    subscribe({ handler: (event) => seen.push(event.id), onTrimmed: (ids) => trimmed.push(...ids) });
+    await append(server.redis.client, 'first');
+    await eventually(() => seen.includes('first'));
+    await settled();
+    // In one step, else the subscriber would read them as new.
+    const fields = toEntry(eventOf('there'));
+    const steps = server.redis.client
+      .multi()
+      .xadd(STREAM, '*', 'data', '{}')
+      .xadd(STREAM, '*', ...fields);
+    const answers = await steps.xreadgroup('GROUP', 'billing', 'one', 'STREAMS', STREAM, '>').exec();
+    const [gone, there] = (answers ?? []).map(([, answer]) => answer as string);
+    await server.redis.client.xdel(STREAM, gone ?? '');
+    claimed.push(null, [there, fields]);
+    await settled();
+    expect([seen, trimmed]).toEqual([['first', 'there'], [gone]]);
   });
 
   it('refuses options that do not fit, naming each', () => {
