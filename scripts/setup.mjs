@@ -48,7 +48,7 @@ function installRedisServer() {
     run('brew', ['install', 'redis']);
   }
   if (!works('redis-server', ['--version'])) {
-    fail('redis-server is not installed and could not be installed here; install Redis 6.2 or newer and try again');
+    fail('redis-server is not installed and could not be installed here; install Redis 7.0 or newer and try again');
   }
 }
 

@@ -1,5 +1,5 @@
 module cfw-job-poller-subscriber
 
-go 1.19
+go 1.21
 
-require github.com/redis/go-redis/v9 v9.5.1
+require github.com/redis/go-redis/v9 v9.17.2
