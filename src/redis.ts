@@ -196,7 +196,12 @@ function keepLogin(redis: Redis, login: () => Login): Redis {
 function keepClusterLogin(cluster: Cluster, login: () => Login): Cluster {
   const { duplicate } = cluster;
   // Each connection to a node is announced before it connects.
-  cluster.on('+node', (node: Redis) => keepLogin(node, login));
+  cluster.on('+node', (node: Redis) => {
+    keepLogin(node, login);
+    // While no master is connected ioredis asks a replica instead. In READONLY mode it would run a script of ours, which fails
+    // as it comes to write; without, it names the master.
+    node.readonly = async () => 'OK';
+  });
   cluster.duplicate = ((...args: Parameters<Cluster['duplicate']>) =>
     keepClusterLogin(duplicate.apply(cluster, args), login)) as Cluster['duplicate'];
   return cluster;

@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { describe, expect, it } from '@jest/globals';
+import type { Cluster } from 'ioredis';
 import { isCluster } from '../../src/redis-client.js';
 import { eventually } from '../support/eventually.js';
 import { Flow } from '../support/flow.js';
@@ -51,5 +53,28 @@ describe('a failover in mid-flight', () => {
     const flow = new Flow(env, simulator);
     start.onEnd(() => flow.stop());
     await outlives(env, flow, async () => (await masterOf('{cfw}')).kill());
+  });
+});
+
+describe('a Cluster', () => {
+  it('is written to at its masters only, also when the connections to them have broken', async () => {
+    const { addresses } = await redis.cluster(PASSWORD);
+    const simulator = await start.simulator();
+    const flow = new Flow(
+      { ...cfwEnvironment(simulator), REDIS_CLUSTER: addresses, REDIS_PASSWORD: PASSWORD },
+      simulator,
+    );
+    start.onEnd(() => flow.stop());
+    const cluster = flow.redis as Cluster;
+    const write = async () => await cluster.eval("return redis.call('INCR', KEYS[1])", 1, '{cfw}:count');
+    await write();
+    // Which replica is asked instead is chosen at random.
+    for (let times = 2; times < 30; times += 1) {
+      const masters = cluster.nodes('master');
+      const ended = masters.map((node) => once(node, 'end'));
+      for (const node of masters) node.disconnect();
+      await Promise.all(ended);
+      expect(await write()).toBe(times);
+    }
   });
 });
