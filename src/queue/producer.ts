@@ -3,6 +3,7 @@ import { type CfwJobEvent, findPublished, type WatchedJob, watchKey } from '../e
 import type { RedisClient } from '../redis-client.js';
 import { type CfwJobRequest, type PollJob, parseJobData } from './job.js';
 import { parseProgress } from './progress.js';
+import { hostTelemetry } from './telemetry.js';
 
 /** Where jobs are handed in. */
 export interface CfwJobProducerOptions {
@@ -72,6 +73,7 @@ export class CfwJobProducer {
     this.#queue = new Queue(options.queueName ?? 'cfw-jobs', {
       connection: options.redis,
       prefix: options.queuePrefix ?? '{cfw}',
+      ...hostTelemetry(),
     });
     // Lost connections are told by the caller's own connection, and each call rejects; without a listener BullMQ prints.
     this.#queue.on('error', () => {});

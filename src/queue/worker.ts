@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import { DelayedError, ErrorCode, type Job, Queue } from 'bullmq';
+import { DelayedError, ErrorCode, type Job, type JobsOptions, Queue } from 'bullmq';
 import pLimit from 'p-limit';
 import { watchKey } from '../events/index.js';
 import {
@@ -21,6 +21,7 @@ import { type Progress, ProgressNotes, parseProgress } from './progress.js';
 import { enqueueTime, type QueuedJob } from './queued.js';
 import { mendJob, reconcileFailed } from './reconciler.js';
 import { repeat } from './repeat.js';
+import { hostTelemetry } from './telemetry.js';
 import { type Line, Timekeeper } from './timekeeper.js';
 
 /** How a job ended, as the worker tells it to whoever publishes. */
@@ -152,7 +153,7 @@ export class JobWorker {
     this.#options = options;
     const { redis, queueName, queuePrefix, observer } = options;
     setMaxListeners(0, this.#stopping.signal, this.#cutCalls.signal);
-    this.#queue = new Queue(queueName, { connection: redis, prefix: queuePrefix });
+    this.#queue = new Queue(queueName, { connection: redis, prefix: queuePrefix, ...hostTelemetry() });
     this.#queue.on('error', (error) => observer.trouble(error, undefined));
     const key = (name: string) => this.#queue.toKey(name);
     this.#limiter = new CallLimiter(redis, key, options.ratePerSecond);
@@ -233,6 +234,7 @@ export class JobWorker {
         maxStalledCount: Number.POSITIVE_INFINITY,
         removeOnComplete: keepEnded,
         removeOnFail: keepEnded,
+        ...hostTelemetry(),
       },
       (fetched) => this.#onFetched(fetched),
     );
@@ -411,11 +413,12 @@ export class JobWorker {
    */
   async #forward(queued: Job, job: PollJob): Promise<Forwarded> {
     const forwardedTo = watchKey(job);
-    const { priority } = queued;
+    const { priority, opts } = queued;
     await this.#queue.add(queued.name, queued.data, {
       jobId: forwardedTo,
       timestamp: enqueueTime(queued.timestamp),
       ...(priority > 0 ? { priority } : {}),
+      ...traceOf(opts),
     });
     return { forwardedTo };
   }
@@ -478,14 +481,20 @@ export class JobWorker {
   }
 
   /** Somebody has removed the job while we were on it. It was accepted, so it is put back, unless it has ended. */
-  async #restore({ id, name, data, timestamp }: Job, delay: number, progress?: Progress): Promise<void> {
+  async #restore({ id, name, data, timestamp, opts }: Job, delay: number, progress?: Progress): Promise<void> {
     try {
       const job = parseJobData(data, this.#options.projectId);
       if (!('problems' in job) && (await this.#options.findPublished(job)) !== undefined) return;
-      const restored = await this.#queue.add(name, data, { jobId: id as string, timestamp, delay });
+      const restored = await this.#queue.add(name, data, { jobId: id as string, timestamp, delay, ...traceOf(opts) });
       if (progress !== undefined) await restored.updateProgress(progress);
     } catch (error) {
       this.#options.observer.trouble(error, id);
     }
   }
+}
+
+/** The trace that a producer with OpenTelemetry has put its entry into, whether or not that is set up here. */
+function traceOf({ telemetry }: JobsOptions): Pick<JobsOptions, 'telemetry'> {
+  const metadata: unknown = telemetry?.metadata;
+  return typeof metadata === 'string' ? { telemetry: { metadata } } : {};
 }

@@ -1,0 +1,39 @@
+import { createRequire } from 'node:module';
+import type { Telemetry } from 'bullmq';
+import { VERSION } from '../version.js';
+
+/** Under this every copy of `@opentelemetry/api` 1.x finds what has been set up in the process. */
+const OPENTELEMETRY = Symbol.for('opentelemetry.js.api.1');
+
+/**
+ * BullMQ's hook for OpenTelemetry where whoever runs this process has set up tracing, as an option for a queue or a worker.
+ * Else it is empty, and nothing is loaded.
+ */
+export function hostTelemetry(): { readonly telemetry?: Telemetry } {
+  const host = (globalThis as { [OPENTELEMETRY]?: { readonly trace?: unknown } })[OPENTELEMETRY];
+  if (host?.trace === undefined) return {};
+  const require = createRequire(import.meta.url);
+  const { ROOT_CONTEXT } = require('@opentelemetry/api') as typeof import('@opentelemetry/api');
+  const { BullMQOtel } = require('bullmq-otel') as typeof import('bullmq-otel');
+  const { tracer, contextManager } = new BullMQOtel({ tracerName: 'cfw-job-poller', version: VERSION });
+  return {
+    telemetry: {
+      tracer,
+      contextManager: {
+        active: () => contextManager.active(),
+        with: (context, callback) => contextManager.with(context, callback),
+        getMetadata: (context) => contextManager.getMetadata(context),
+        // It comes from any producer. Where it throws, BullMQ's main loop ends, and the job comes back to end the next one.
+        fromMetadata: (active, metadata) => {
+          try {
+            return contextManager.fromMetadata(active, metadata);
+          } catch {
+            return active;
+          }
+        },
+        // Without it, BullMQ's check for stalled jobs is one trace for as long as the process lives.
+        root: () => ROOT_CONTEXT,
+      },
+    },
+  };
+}
