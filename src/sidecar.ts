@@ -62,7 +62,7 @@ export async function startSidecar(
   const redis = serviceRedis(config.redis);
   logRedisState(redis, logger);
   const unfit = inspectOnceThere(redis, (message) => logger.warn(message));
-  const metrics = createMetrics();
+  const metrics = createMetrics(config.metrics);
   const { client, close: closeClient } = createClient(config, {
     onCredentialState: (state) => logCredentialState(state, config.credentials.kind, logger),
     onToken: metrics.tokenFetched,

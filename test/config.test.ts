@@ -58,6 +58,7 @@ describe('the configuration', () => {
         ratePerSecond: 100,
       },
       worker: { concurrency: 500 },
+      metrics: { projectLabel: false },
       http: { host: '127.0.0.1', port: 8_080, token: undefined },
     });
     expect(redisUrl(config)).toBe('redis://127.0.0.1:6379');
@@ -85,6 +86,7 @@ describe('the configuration', () => {
       HTTP_HOST: '::',
       HTTP_PORT: '0',
       HTTP_TOKEN,
+      METRICS_PROJECT_LABEL: 'true',
       LOG_LEVEL: 'silent',
     });
     expect(config).toMatchObject({
@@ -103,6 +105,7 @@ describe('the configuration', () => {
       },
       worker: { concurrency: 1 },
       http: { host: '::', port: 0 },
+      metrics: { projectLabel: true },
     });
     expect(redisUrl(config)).toBe('rediss://user:password@redis.example.com:6380/3');
     expect(config.http.token?.reveal()).toBe(HTTP_TOKEN);
@@ -158,6 +161,7 @@ describe('problems', () => {
     ['WORKER_CONCURRENCY', '1.5', 'a whole number from 1 to 100000'],
     ['HTTP_HOST', 'http://0.0.0.0', 'a host name or an IP address'],
     ['HTTP_PORT', '65536', 'a whole number from 0 to 65535'],
+    ['METRICS_PROJECT_LABEL', 'yes', 'true or false'],
     ['LOG_LEVEL', 'loud', 'silent, fatal, error, warn, info, debug, trace'],
   ];
 

@@ -62,6 +62,8 @@ export interface Config extends BaseConfig {
   readonly credentials: CredentialsConfig;
   readonly worker: { readonly concurrency: number };
   readonly http: { readonly host: string; readonly port: number; readonly token: Secret | undefined };
+  /** Whether polls and events are counted for each project by itself. */
+  readonly metrics: { readonly projectLabel: boolean };
 }
 
 /**
@@ -100,6 +102,7 @@ export function loadConfig(env: Environment): Config {
     credentials: credentialsConfig(whole, secrets),
     worker: { concurrency: whole.WORKER_CONCURRENCY },
     http: { host: whole.HTTP_HOST, port: whole.HTTP_PORT, token: secrets.HTTP_TOKEN },
+    metrics: { projectLabel: whole.METRICS_PROJECT_LABEL },
   });
 }
 

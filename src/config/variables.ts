@@ -85,5 +85,6 @@ export const environmentSchema = z.object({
     .string()
     .regex(/^[\x21-\x7e]{16,}$/, { error: 'allowed are 16 or more printable ASCII characters without spaces' })
     .optional(),
+  METRICS_PROJECT_LABEL: flag,
   LOG_LEVEL: z.enum(LOG_LEVELS, { error: `allowed is one of ${LOG_LEVELS.join(', ')}` }).default('info'),
 });

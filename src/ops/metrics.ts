@@ -1,7 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { TokenOutcome } from '../client.js';
 import type { FailureKind, FailureReason, PollAnswer } from '../polling/index.js';
-import type { JobObserver } from '../queue/index.js';
+import type { JobObserver, PollJob } from '../queue/index.js';
 import { VERSION } from '../version.js';
 
 /** What is counted in this process, in one registry. */
@@ -36,6 +36,10 @@ const REASONS: readonly FailureReason[] = [
 ];
 const TOKEN_OUTCOMES: readonly TokenOutcome[] = ['issued', 'refused', 'unreachable'];
 
+/** More projects than this are counted together in each process: a label must not grow without end. */
+const MAX_PROJECTS = 100;
+const OTHER_PROJECTS = 'other';
+
 /** Default metrics of prom-client that call a gauge a total, or tell the same once more, by type. */
 const LEFT_OUT = [
   'nodejs_active_handles',
@@ -45,8 +49,13 @@ const LEFT_OUT = [
   'nodejs_active_resources_total',
 ];
 
-/** Metrics by the conventions of Prometheus; no label has values that grow with jobs or projects. */
-export function createMetrics(): Metrics {
+/**
+ * Metrics by the conventions of Prometheus; no label has values that grow with jobs.
+ *
+ * @param options.projectLabel polls and events have a label `project`, too: the first 100 projects that this process meets,
+ *   and `other`. @default false
+ */
+export function createMetrics({ projectLabel = false } = {}): Metrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
@@ -61,7 +70,7 @@ export function createMetrics(): Metrics {
   const polls = new Counter({
     name: 'cfw_job_poller_polls_total',
     help: 'Polls by what came of them; withheld ones made no call, since the credentials are refused.',
-    labelNames: ['outcome'],
+    labelNames: projectLabel ? ['outcome', 'project'] : ['outcome'],
     registers,
   });
   const callDuration = new Histogram({
@@ -78,7 +87,7 @@ export function createMetrics(): Metrics {
   const events = new Counter({
     name: 'cfw_job_poller_events_total',
     help: 'Ended jobs by status and reason; published is "known" where the event had been published before.',
-    labelNames: ['status', 'reason', 'published'],
+    labelNames: projectLabel ? ['status', 'reason', 'published', 'project'] : ['status', 'reason', 'published'],
     registers,
   });
   const eventDelay = new Histogram({
@@ -105,21 +114,35 @@ export function createMetrics(): Metrics {
     registers,
   });
 
-  for (const outcome of [...POLL_OUTCOMES, ...Object.values(FAILURE_OUTCOMES)]) polls.inc({ outcome }, 0);
-  events.inc({ status: 'completed', reason: '', published: 'new' }, 0);
-  for (const reason of REASONS) events.inc({ status: 'failed', reason, published: 'new' }, 0);
+  const beginAtZero = (project: { project?: string }) => {
+    for (const outcome of [...POLL_OUTCOMES, ...Object.values(FAILURE_OUTCOMES)]) polls.inc({ outcome, ...project }, 0);
+    events.inc({ status: 'completed', reason: '', published: 'new', ...project }, 0);
+    for (const reason of REASONS) events.inc({ status: 'failed', reason, published: 'new', ...project }, 0);
+  };
+  const projects = new Set<string>();
+  const labelOf = ({ projectId }: PollJob): { project?: string } => {
+    if (!projectLabel) return {};
+    const project = projects.has(projectId) || projects.size < MAX_PROJECTS ? projectId : OTHER_PROJECTS;
+    if (!projects.has(project)) beginAtZero({ project });
+    projects.add(project);
+    return { project };
+  };
+  beginAtZero({});
   for (const outcome of TOKEN_OUTCOMES) tokenFetches.inc({ outcome }, 0);
 
   return {
     registry,
     observer: {
-      accepted() {},
-      polled(_job, answer) {
-        polls.inc({ outcome: answer.kind === 'job' ? statusOutcome(answer.status) : FAILURE_OUTCOMES[answer.kind] });
+      accepted(job) {
+        labelOf(job);
       },
-      ended({ verdict, enqueuedAt, history }, _entryId, isNew) {
+      polled(job, answer) {
+        const outcome = answer.kind === 'job' ? statusOutcome(answer.status) : FAILURE_OUTCOMES[answer.kind];
+        polls.inc({ outcome, ...labelOf(job) });
+      },
+      ended({ job, verdict, enqueuedAt, history }, _entryId, isNew) {
         const reason = verdict.kind === 'failed' ? verdict.reason : '';
-        events.inc({ status: verdict.kind, reason, published: isNew ? 'new' : 'known' });
+        events.inc({ status: verdict.kind, reason, published: isNew ? 'new' : 'known', ...labelOf(job) });
         if (!isNew) return;
         const now = Date.now();
         jobDuration.observe((now - enqueuedAt) / 1_000);

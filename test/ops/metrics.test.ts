@@ -93,6 +93,39 @@ describe('GET /metrics', () => {
     for (const name of [PROJECT, 'Nobody', ...jobs.map(({ jobId }) => jobId)]) expect(text).not.toContain(name);
   });
 
+  withPromtool('tells projects apart where METRICS_PROJECT_LABEL asks for that, 100 at the most', async () => {
+    const simulator = await start.simulator();
+    const { url } = await start.sidecar({ ...environment(server.redis, simulator), METRICS_PROJECT_LABEL: 'true' });
+    await eventually(async () => (await ask(url, '/readyz')).status === 200);
+    for (let n = 0; n < 103; n += 1) {
+      const { jobId } = simulator.addJob({ projectId: `p${n}`, durationMs: 0, outcome: 'Success' });
+      await ask(url, '/v1/jobs', { method: 'POST', body: { projectId: `p${n}`, jobId } });
+    }
+    let text = '';
+    const counted = (series: string) => [...text.matchAll(new RegExp(`${series},project="(\\w+)"\\} (\\d+)$`, 'gm'))];
+    await eventually(
+      async () => {
+        text = await scrape(url);
+        const counts = counted('events_total{status="completed",reason="",published="new"');
+        return counts.reduce((sum, [, , count]) => sum + Number(count), 0) === 103;
+      },
+      { what: 'that all events are counted' },
+    );
+    for (const series of [
+      'events_total{status="completed",reason="",published="new"',
+      'polls_total{outcome="success"',
+    ]) {
+      const projects = counted(series);
+      expect(projects).toHaveLength(101);
+      expect(projects.map(([, name, count]) => [name === 'other', count])).toEqual(
+        projects.map(([, name]) => (name === 'other' ? [true, '3'] : [false, '1'])),
+      );
+    }
+    expect(counted('events_total{status="failed",reason="TIMED_OUT",published="new"')).toHaveLength(101);
+    const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input: text, encoding: 'utf8' });
+    expect([status, stdout + stderr]).toEqual([0, '']);
+  });
+
   it('tells who does not read, and what is parked', async () => {
     const { url } = await busy();
     const { client } = server.redis;
