@@ -187,6 +187,7 @@ export async function startSidecar(
         },
       ),
     observer: isLearned ? teaching(learner, observer) : observer,
+    onLimited: metrics.limited,
   });
   jobs = started;
   stream = watchStream({ redis, stream: events.stream, maxLength: events.maxLength }, logger);

@@ -11,6 +11,8 @@ export interface Metrics {
   readonly observer: JobObserver;
   /** Measures how long a call takes. */
   timed(call: () => Promise<PollAnswer>): Promise<PollAnswer>;
+  /** The limiter has stopped a fetch or a held job's further call. */
+  limited(what: 'fetch' | 'held'): void;
   /** IAM was asked for a token. */
   tokenFetched(outcome: TokenOutcome): void;
 }
@@ -79,6 +81,18 @@ export function createMetrics({ projectLabel = false } = {}): Metrics {
     buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
     registers,
   });
+  const lateness = new Histogram({
+    name: 'cfw_job_poller_poll_lateness_seconds',
+    help: 'How long after they were due polls began: what they waited for the limiter, a hold-back or a free worker.',
+    buckets: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300],
+    registers,
+  });
+  const limited = new Counter({
+    name: 'cfw_job_poller_limited_total',
+    help: 'Times the limiter had no call left: a fetch was stopped, or a held job had to stand in line for its next poll.',
+    labelNames: ['what'],
+    registers,
+  });
   const callsUnderWay = new Gauge({
     name: 'cfw_job_poller_calls_under_way',
     help: 'Polls that wait for their answer.',
@@ -128,6 +142,7 @@ export function createMetrics({ projectLabel = false } = {}): Metrics {
     return { project };
   };
   beginAtZero({});
+  for (const what of ['fetch', 'held']) limited.inc({ what }, 0);
   for (const outcome of TOKEN_OUTCOMES) tokenFetches.inc({ outcome }, 0);
 
   return {
@@ -136,9 +151,10 @@ export function createMetrics({ projectLabel = false } = {}): Metrics {
       accepted(job) {
         labelOf(job);
       },
-      polled(job, answer) {
+      polled(job, answer, _history, _before, lateMs) {
         const outcome = answer.kind === 'job' ? statusOutcome(answer.status) : FAILURE_OUTCOMES[answer.kind];
         polls.inc({ outcome, ...labelOf(job) });
+        if (answer.kind !== 'withheld') lateness.observe(lateMs / 1_000);
       },
       ended({ job, verdict, enqueuedAt, history }, _entryId, isNew) {
         const reason = verdict.kind === 'failed' ? verdict.reason : '';
@@ -167,6 +183,9 @@ export function createMetrics({ projectLabel = false } = {}): Metrics {
       } finally {
         callsUnderWay.dec();
       }
+    },
+    limited(what) {
+      limited.inc({ what });
     },
     tokenFetched(outcome) {
       tokenFetches.inc({ outcome });

@@ -98,7 +98,8 @@ export async function pollUntilEnd(options: PollLoopOptions): Promise<PollLoopRe
       return false;
     }
     if (await admit()) return true;
-    result = { kind: 'park', until: now(), history };
+    // Since then it has been due, also while it stands in line.
+    result = { kind: 'park', until: next.at, history };
     return false;
   };
 

@@ -48,8 +48,11 @@ interface Forwarded {
 export interface JobObserver {
   /** A job is worked on for the first time. */
   accepted(job: PollJob): void;
-  /** A call was made (or withheld) and answered; what is known with and without that answer comes along. */
-  polled(job: PollJob, answer: PollAnswer, history: History, before: History): void;
+  /**
+   * A call was made (or withheld) and answered; what is known with and without that answer comes along, and how long after it
+   * was due the call began, in milliseconds, whatever it had to wait for.
+   */
+  polled(job: PollJob, answer: PollAnswer, history: History, before: History, lateMs: number): void;
   /** A job has ended and its event is on the stream; `isNew` is false where it had been published before. */
   ended(ended: EndedJob, entryId: string, isNew: boolean): void;
   /** An entry of the queue does not fit. */
@@ -87,6 +90,8 @@ export interface JobWorkerOptions {
     enqueuedAt: number,
   ) => Promise<{ entryId: string; isNew: boolean }>;
   readonly observer: JobObserver;
+  /** Told each time the limiter has stopped a fetch, or has sent a held job into the line for its further call. */
+  readonly onLimited?: (what: 'fetch' | 'held') => void;
 }
 
 /**
@@ -257,7 +262,9 @@ export class JobWorker {
 
   #onFetched(fetched: Fetched): void {
     this.#idle = fetched === 'none';
-    if (fetched === 'limited') this.#throttled();
+    if (fetched !== 'limited') return;
+    this.#throttled();
+    this.#options.onLimited?.('fetch');
   }
 
   /** Nothing is held for a while. */
@@ -333,24 +340,29 @@ export class JobWorker {
       if (progress === undefined && queued.id !== watchKey(job)) return await this.#forward(queued, job);
       if (queued.attemptsStarted <= 1) observer.accepted(job);
 
+      let dueAt = progress?.dueAt ?? enqueuedAt + delayOf(queued.opts);
+      let lateMs = 0;
       const result = await pollUntilEnd({
         poll: async (maxMs) => {
           const askedAt = Date.now();
-          const answer = await this.#calls(() =>
-            poll(job, this.#cutCalls.signal, Math.max(1, maxMs - (Date.now() - askedAt))),
-          );
+          const answer = await this.#calls(() => {
+            lateMs = Math.max(0, Date.now() - dueAt);
+            return poll(job, this.#cutCalls.signal, Math.max(1, maxMs - (Date.now() - askedAt)));
+          });
+          // The next one is due at once, unless it is held.
+          dueAt = Date.now();
           tokenIsUsed = true;
           this.#heed(answer);
           return answer;
         },
         admit: () => this.#admit(),
-        observe: (answer, history, before) => observer.polled(job, answer, history, before),
+        observe: (answer, history, before) => observer.polled(job, answer, history, before, lateMs),
         schedule,
         deadline,
         history: progress ?? NEW_HISTORY,
         hold: (delayMs, history) => {
           if (!this.#hold(delayMs)) return false;
-          const dueAt = Date.now() + delayMs;
+          dueAt = Date.now() + delayMs;
           this.#note(queued.id as string, token, { enqueuedAt, dueAt, ...history });
           return true;
         },
@@ -443,7 +455,10 @@ export class JobWorker {
   /** Whether a held job may make a further call now. */
   async #admit(): Promise<boolean> {
     const admitted = await this.#limiter.take();
-    if (!admitted) this.#throttled();
+    if (!admitted) {
+      this.#throttled();
+      this.#options.onLimited?.('held');
+    }
     return admitted;
   }
 
@@ -491,6 +506,11 @@ export class JobWorker {
       this.#options.observer.trouble(error, id);
     }
   }
+}
+
+/** What a producer has delayed its entry by, in milliseconds. */
+function delayOf({ delay }: JobsOptions): number {
+  return typeof delay === 'number' ? delay : 0;
 }
 
 /** The trace that a producer with OpenTelemetry has put its entry into, whether or not that is set up here. */

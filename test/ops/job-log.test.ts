@@ -18,7 +18,7 @@ function poll(times: number, answer: PollAnswer, since: 'deniedSince' | 'unknown
   let before: History = NEW_HISTORY;
   for (let n = 0; n < times; n += 1) {
     const history = { ...before, polls: n + 1, lastPollAt: 1_000_000 + n * 25_000, [since]: 1_000_000 };
-    log.polled(JOB, answer, history, before);
+    log.polled(JOB, answer, history, before, 0);
     before = history;
   }
 }

@@ -170,6 +170,16 @@ describe('a job that runs', () => {
     expect(run.calls).toBe(2);
   });
 
+  it('that may not make its further call is parked as due since the end of its hold', async () => {
+    const run = new Run([RUNNING]);
+    const admit = async () => {
+      run.now += 30;
+      return false;
+    };
+    const schedule = () => 5;
+    expect(await run.start({ hold: run.holding, admit, schedule })).toMatchObject({ kind: 'park', until: T0 + 5 });
+  });
+
   it('is polled again at once without a hold where no delay is due', async () => {
     const run = new Run([RUNNING, RUNNING, SUCCESS], { schedule: () => 0 });
     expect(await run.start()).toMatchObject({ kind: 'ended', history: { polls: 3 } });

@@ -1,0 +1,123 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { Queue } from 'bullmq';
+import type { PollAnswer } from '../../src/polling/index.js';
+import { JobWorker, type JobWorkerOptions } from '../../src/queue/index.js';
+import { eventually } from '../support/eventually.js';
+import { useRedis } from '../support/redis.js';
+
+const server = useRedis();
+const steps: (() => Promise<unknown>)[] = [];
+beforeEach(async () => {
+  await server.redis.client.flushall();
+});
+afterEach(async () => {
+  await Promise.all(steps.splice(0).map((step) => step()));
+});
+
+const RUNNING: PollAnswer = { kind: 'job', status: 'Running', beginTime: null, endTime: null };
+
+/** A worker whose polls are written down: when each began, and how late that was. */
+function startWorker(options: Partial<JobWorkerOptions> = {}) {
+  const began: number[] = [];
+  const late: number[] = [];
+  const limited = { fetch: 0, held: 0, heldAt: 0 };
+  const queue = new Queue('cfw-jobs', { prefix: '{cfw}', connection: server.redis.client });
+  const worker = new JobWorker({
+    redis: server.redis.client,
+    queueName: 'cfw-jobs',
+    queuePrefix: '{cfw}',
+    concurrency: 200,
+    ratePerSecond: 0,
+    projectId: 'p',
+    timeoutMs: 600_000,
+    callTimeoutMs: 10_000,
+    dedupTtlMs: 600_000,
+    schedule: () => 600_000,
+    poll: async () => {
+      began.push(Date.now());
+      await sleep(300);
+      return RUNNING;
+    },
+    findPublished: async () => undefined,
+    publish: async () => ({ entryId: '1-0', isNew: true }),
+    publishUnfit: async () => ({ entryId: '1-0', isNew: true }),
+    observer: {
+      accepted: () => {},
+      polled: (_job, _answer, _history, _before, lateMs) => late.push(lateMs),
+      ended: () => {},
+      unfit: () => {},
+      trouble: () => {},
+    },
+    onLimited: (what) => {
+      limited[what] += 1;
+      if (what === 'held') limited.heldAt = Date.now();
+    },
+    ...options,
+  });
+  steps.push(
+    () => worker.stop(),
+    () => queue.close(),
+  );
+  const enqueue = (count: number, opts: { delay?: number } = {}) =>
+    queue.addBulk(
+      Array.from({ length: count }, (_, n) => ({
+        name: 'x',
+        data: { jobId: `j${n}` },
+        opts: { ...opts, jobId: `p.j${n}` },
+      })),
+    );
+  const polled = (count: number) => eventually(() => late.length >= count, { what: `${count} polls` });
+  return { worker, queue, began, late, limited, enqueue, polled };
+}
+
+describe('how late a poll begins', () => {
+  it('counts from when the job was due, not from when it was enqueued', async () => {
+    const { began, late, enqueue, polled } = startWorker();
+    const [job] = await enqueue(1, { delay: 700 });
+    await polled(1);
+    const dueAt = (began[0] ?? 0) - (late[0] ?? 0);
+    expect(dueAt - (job?.timestamp ?? 0)).toBeGreaterThanOrEqual(690);
+  });
+
+  it('has what a job waited for the limiter', async () => {
+    const { late, limited, enqueue, polled } = startWorker({ ratePerSecond: 25 });
+    await enqueue(30);
+    await polled(30);
+    // The thirtieth call of 25 a second.
+    expect(Math.max(...late)).toBeGreaterThan(1_000);
+    expect(limited.fetch).toBeGreaterThan(0);
+  });
+
+  it('has what it waited for its turn among the calls of this process', async () => {
+    const { late, enqueue, polled } = startWorker();
+    await enqueue(100);
+    await polled(100);
+    // 48 calls at a time, of 300 ms each.
+    expect(late.filter((lateMs) => lateMs >= 590).length).toBeGreaterThanOrEqual(4);
+  });
+
+  it('has no hold in it', async () => {
+    const { worker, began, late, enqueue, polled } = startWorker({ schedule: () => 1_000 });
+    await enqueue(1);
+    await eventually(() => worker.load.held === 1, { what: 'that it is held' });
+    await polled(2);
+    // Its answer took 300 ms; the hold began then, and was 1 s long.
+    expect(late[1]).toBeLessThanOrEqual((began[1] ?? 0) - (began[0] ?? 0) - 1_290);
+  });
+
+  it('has what a held job that was sent into the line stood there, and not its hold', async () => {
+    const { worker, queue, began, late, limited, enqueue, polled } = startWorker({ schedule: () => 1_000 });
+    await enqueue(1);
+    await eventually(() => worker.load.held === 1, { what: 'that it is held' });
+    await queue.pause();
+    await eventually(() => limited.held === 1, { what: 'that it is sent into the line' });
+    await sleep(500);
+    const resumedAt = Date.now();
+    await queue.resume();
+    await polled(2);
+    expect(late[1]).toBeGreaterThanOrEqual(resumedAt - limited.heldAt);
+    // Its answer took 300 ms; the hold began then, and was 1 s long.
+    expect(late[1]).toBeLessThanOrEqual((began[1] ?? 0) - (began[0] ?? 0) - 1_290);
+  });
+});
