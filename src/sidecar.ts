@@ -87,6 +87,30 @@ export async function startSidecar(
     queue: queueHealth.check,
     cfw: cfwHealth.check,
   });
+  const backoff = exponentialBackoff(polling);
+  const learner = new ScheduleLearner({
+    memory: new DurationMemory({ redis, queueName: queue.name, queuePrefix: queue.prefix }),
+    backoff,
+    minDelayMs: polling.initialDelayMs,
+    maxDelayMs: polling.maxDelayMs,
+    priceMs: polling.priceMs,
+    load: async () => ({
+      ...(await queueLoad(redis, queue.name, queue.prefix)),
+      pollsPerSecond: polling.ratePerSecond,
+    }),
+    onSchedule: (learned, before) => {
+      const { priceMs = 0, polls, delayMs } = learned ?? {};
+      const isDearer = priceMs > polling.priceMs;
+      const wasDearer = (before?.priceMs ?? 0) > polling.priceMs;
+      const fields = { priceMs, expectedPolls: polls, expectedDelayMs: delayMs };
+      if (learned === undefined && before !== undefined) logger.info('polls follow the exponential backoff again');
+      if (learned !== undefined && before === undefined) logger.info(fields, 'polls follow the learned schedule');
+      if (isDearer && !wasDearer) logger.info(fields, 'the quota is short; polls cost more');
+      if (!isDearer && wasDearer) logger.info(fields, 'the quota is enough again; polls cost what POLL_PRICE says');
+    },
+    onTrouble: (err) => logger.warn({ err }, 'the learned schedule could not be brought up to date'),
+  });
+  const isLearned = polling.schedule === 'learned';
   const readGauges = addGauges(metrics.registry, {
     redis,
     queue: inspector,
@@ -95,6 +119,8 @@ export async function startSidecar(
     readiness,
     streamState: () => stream?.watch.state,
     worker: () => jobs,
+    learner: isLearned ? learner : undefined,
+    priceMs: polling.priceMs,
   });
   const http = createHttpServer({
     token: config.http.token,
@@ -125,31 +151,7 @@ export async function startSidecar(
     dedupTtlMs: events.dedupTtlMs,
     endpoint: cfw.endpoint,
   });
-  const backoff = exponentialBackoff(polling);
-  const learner = new ScheduleLearner({
-    memory: new DurationMemory({ redis, queueName: queue.name, queuePrefix: queue.prefix }),
-    backoff,
-    minDelayMs: polling.initialDelayMs,
-    maxDelayMs: polling.maxDelayMs,
-    priceMs: polling.priceMs,
-    load: async () => ({
-      ...(await queueLoad(redis, queue.name, queue.prefix)),
-      pollsPerSecond: polling.ratePerSecond,
-    }),
-    onSchedule: (learned, before) => {
-      const { priceMs = 0, polls, delayMs } = learned ?? {};
-      const isDearer = priceMs > polling.priceMs;
-      const wasDearer = (before?.priceMs ?? 0) > polling.priceMs;
-      const fields = { priceMs, expectedPolls: polls, expectedDelayMs: delayMs };
-      if (learned === undefined && before !== undefined) logger.info('polls follow the exponential backoff again');
-      if (learned !== undefined && before === undefined) logger.info(fields, 'polls follow the learned schedule');
-      if (isDearer && !wasDearer) logger.info(fields, 'the quota is short; polls cost more');
-      if (!isDearer && wasDearer) logger.info(fields, 'the quota is enough again; polls cost what POLL_PRICE says');
-    },
-    onTrouble: (err) => logger.warn({ err }, 'the learned schedule could not be brought up to date'),
-  });
   const observer = observers(jobLog(logger), metrics.observer);
-  const isLearned = polling.schedule === 'learned';
   if (isLearned) void learner.run();
   const started = new JobWorker({
     redis,

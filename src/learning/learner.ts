@@ -9,6 +9,7 @@ import {
   observe,
   quantile,
   type Schedule,
+  sum,
 } from '../polling/index.js';
 import type { DurationMemory } from './memory.js';
 
@@ -33,6 +34,7 @@ export class ScheduleLearner {
   readonly #options: ScheduleLearnerOptions;
   readonly #stopping = new AbortController();
   #learned: LearnedSchedule | undefined;
+  #knownJobs = 0;
   #eraMs = UNKNOWN_ERA_MS;
 
   constructor(options: ScheduleLearnerOptions) {
@@ -48,6 +50,11 @@ export class ScheduleLearner {
     return this.#learned;
   }
 
+  /** Ended jobs that are known as of the last refresh; older ones count for less. */
+  get knownJobs(): number {
+    return this.#knownJobs;
+  }
+
   /** Adds a job that is over, unless it teaches nothing. */
   async learn(enqueuedAt: number, history: History): Promise<void> {
     const observation = observe(enqueuedAt, history);
@@ -59,6 +66,7 @@ export class ScheduleLearner {
   async refresh(): Promise<void> {
     const [knowledge, load] = await Promise.all([this.#options.memory.read(), this.#options.load()]);
     const before = this.#learned;
+    this.#knownJobs = sum(knowledge.durations.ended);
     this.#learned = learnedSchedule(knowledge, this.#options, load);
     this.#options.onSchedule?.(this.#learned, before);
     this.#eraMs = MIN_WATCHED * (quantile(knowledge.durations, 0.9) ?? UNKNOWN_ERA_MS);

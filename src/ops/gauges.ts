@@ -1,5 +1,6 @@
 import { Gauge, type Registry } from 'prom-client';
 import type { StreamState } from '../events/index.js';
+import type { ScheduleLearner } from '../learning/index.js';
 import { JOB_STATES, type JobWorker, type QueueInspector } from '../queue/index.js';
 import type { RedisClient } from '../redis-client.js';
 import type { Readiness } from './health.js';
@@ -17,10 +18,17 @@ export interface GaugeSources {
   readonly streamState: () => StreamState | undefined;
   /** What the worker of this process tells of itself; undefined before it has begun. */
   readonly worker: () => WorkerState | undefined;
+  /** What has been learned; undefined where the schedule is always the backoff. */
+  readonly learner: LearnerState | undefined;
+  /** `POLL_PRICE`, in milliseconds. */
+  readonly priceMs: number;
 }
 
 /** How the worker of this process stands; see `JobWorker`. */
 export type WorkerState = Pick<JobWorker, 'load' | 'line'>;
+
+/** What the learner of this process tells of itself; see `ScheduleLearner`. */
+export type LearnerState = Pick<ScheduleLearner, 'learned' | 'knownJobs'>;
 
 /** A scrape does not wait longer for Redis; what belongs to this process is told all the same. */
 const REDIS_LIMIT_MS = 1_000;
@@ -53,7 +61,23 @@ export function addGauges(registry: Registry, sources: GaugeSources): () => Prom
     'Events that were trimmed before a consumer group had acknowledged them, as far as this process has seen it.',
     ['group'],
   );
+  const isLearned = gauge('schedule_learned', 'Whether polls follow the learned schedule; 0: the exponential backoff.');
+  const knownJobs = gauge(
+    'schedule_known_jobs',
+    'Ended jobs that the schedule is learned from; older ones count for less.',
+  );
+  const price = gauge(
+    'schedule_price_seconds',
+    'How much delay one poll is worth just now, by the quota and the load.',
+  );
+  const configuredPrice = gauge('schedule_configured_price_seconds', 'How much delay one poll is worth by POLL_PRICE.');
+  const expectedPolls = gauge('schedule_expected_polls', 'Polls for each job that the learned schedule expects.');
+  const expectedDelay = gauge(
+    'schedule_expected_delay_seconds',
+    "From a job's end to the poll that finds it, as the learned schedule expects on average.",
+  );
   maxEntries.set(sources.streamMaxLength);
+  configuredPrice.set(sources.priceMs / 1_000);
 
   const readRedis = async () => {
     const { redis, queue, stream } = sources;
@@ -73,7 +97,15 @@ export function addGauges(registry: Registry, sources: GaugeSources): () => Prom
       overdue.set(worker.line.overdueMs / 1_000);
       paused.set(worker.line.paused ? 1 : 0);
     }
-    for (const one of [holdBack, entries]) one.remove();
+    for (const one of [holdBack, entries, price, expectedPolls, expectedDelay]) one.remove();
+    const { learner } = sources;
+    isLearned.set(learner?.learned === undefined ? 0 : 1);
+    knownJobs.set(learner?.knownJobs ?? 0);
+    if (learner?.learned !== undefined) {
+      price.set(learner.learned.priceMs / 1_000);
+      expectedPolls.set(learner.learned.polls);
+      expectedDelay.set(learner.learned.delayMs / 1_000);
+    }
     for (const one of [jobs, lag, pending, lost]) one.reset();
     for (const group of (sources.streamState()?.groups ?? []).slice(0, MAX_GROUPS)) {
       lost.set({ group: group.group }, group.lost);

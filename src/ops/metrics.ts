@@ -89,7 +89,7 @@ export function createMetrics({ projectLabel = false } = {}): Metrics {
   });
   const limited = new Counter({
     name: 'cfw_job_poller_limited_total',
-    help: 'Times the limiter had no call left: a fetch was stopped, or a held job had to stand in line for its next poll.',
+    help: 'Times the limiter stopped a fetch, or a held job had to stand in line for its next poll.',
     labelNames: ['what'],
     registers,
   });

@@ -1,8 +1,10 @@
 import { spawnSync } from 'node:child_process';
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { Registry } from 'prom-client';
+import { DurationMemory } from '../../src/learning/index.js';
 import { addGauges } from '../../src/ops/gauges.js';
 import { createReadiness, redisCheck } from '../../src/ops/health.js';
+import { binOf } from '../../src/polling/index.js';
 import { QueueInspector } from '../../src/queue/index.js';
 import { ask } from '../support/ask.js';
 import { eventually } from '../support/eventually.js';
@@ -166,6 +168,8 @@ describe('GET /metrics', () => {
       }),
       readiness: createReadiness({ redis: redisCheck(client) }),
       worker: () => undefined,
+      learner: undefined,
+      priceMs: 500,
     });
     await readGauges();
     await client.config('RESETSTAT');
@@ -193,6 +197,35 @@ describe('GET /metrics', () => {
     expect(value(text, 'cfw_job_poller_stream_group_lost_entries{group="billing"}')).toBe(7);
     // Groups are the operator's own, but a label must not grow without end.
     expect(text.match(/^cfw_job_poller_stream_group_lag_entries\{/gm)).toHaveLength(50);
+  });
+
+  it('tells what the learned schedule has learned, and nothing that it does not know', async () => {
+    const simulator = await start.simulator();
+    const env = { ...environment(server.redis, simulator), POLL_PRICE: '250ms' };
+    const { url } = await start.sidecar(env);
+    const one = (text: string) => (name: string) => value(text, `cfw_job_poller_schedule_${name}`);
+    const early = one(await scrape(url));
+    expect(early('learned')).toBe(0);
+    expect(early('known_jobs')).toBe(0);
+    expect(early('configured_price_seconds')).toBe(0.25);
+    for (const name of ['price_seconds', 'expected_polls', 'expected_delay_seconds'])
+      expect(early(name)).toBeUndefined();
+
+    // As other processes have learned it; the next one reads it when it starts.
+    const memory = new DurationMemory({ redis: server.redis.client, queueName: 'cfw-jobs', queuePrefix: '{cfw}' });
+    for (let n = 0; n < 60; n += 1) {
+      const bin = binOf(60_000 + n * 1_000) as number;
+      await memory.learn({ kind: 'ended', bin }, 86_400_000, Date.now() - 3_600_000);
+    }
+    const { url: later } = await start.sidecar(env);
+    const late = await eventually(async () => {
+      const found = one(await scrape(later));
+      return found('learned') === 1 && found;
+    });
+    expect(late('known_jobs')).toBe(60);
+    expect(late('price_seconds')).toBe(0.25);
+    expect(late('expected_polls')).toBeGreaterThan(1);
+    expect(late('expected_delay_seconds')).toBeGreaterThan(0);
   });
 
   it('tells what this process is on, and that somebody has paused the queue', async () => {
