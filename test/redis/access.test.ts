@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { CfwJobEventSubscriber, CfwJobWaiter, type DeadLetter } from '../../src/index.js';
+import { ACL_OF_CLUSTERS, documentedAcl } from '../support/acl.js';
 import { run } from '../support/command.js';
 import { eventually } from '../support/eventually.js';
 import { Flow } from '../support/flow.js';
@@ -11,14 +12,6 @@ import { cfwEnvironment, PROJECT, useCleanUp } from '../support/sidecar.js';
 
 const redis = useRedisServers();
 const start = useCleanUp();
-
-/** The lines of docs/redis.md that begin like this, with a password in the place of its example. */
-function documentedAcl(user: string, password: string): string[] {
-  const docs = readFileSync(new URL('../../docs/redis.md', import.meta.url), 'utf8');
-  const line = docs.split('\n').find((text) => text.startsWith(`ACL SETUSER ${user} `));
-  if (line === undefined) throw new Error(`docs/redis.md has no ACL line for ${user}`);
-  return line.replace('>secret', `>${password}`).split(' ').slice(2);
-}
 
 describe('Redis by TLS', () => {
   it('is used with an authority and a client certificate of its own, and not without', async () => {
@@ -147,9 +140,8 @@ describe('a password that is exchanged', () => {
     const file = join(redis.folder(), 'redis-password');
     const admins = nodes.map((node) => node.connect());
     const [name, ...permissions] = documentedAcl('cfw-job-poller', 'x').filter((word) => !word.startsWith('>'));
-    const ofClusters = ['+cluster|slots', '+cluster|info', '+readonly', '+readwrite'];
     const set = async (password: string) => {
-      const rules = [name ?? '', 'resetpass', `>${password}`, ...permissions, ...ofClusters];
+      const rules = [name ?? '', 'resetpass', `>${password}`, ...permissions, ...ACL_OF_CLUSTERS];
       await Promise.all(admins.map((admin) => admin.call('ACL', 'SETUSER', ...rules)));
       writeFileSync(file, password);
     };
