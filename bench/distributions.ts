@@ -47,12 +47,15 @@ export function slower({ name, draw, ended, endMs }: Distribution, factor: numbe
   };
 }
 
+/** Two projects whose firewalls are as different as can be expected; together they are the distribution of two modes. */
+export const TWO_PROJECTS = [logNormalOf(MINUTE_MS, 0.15), logNormalOf(7 * MINUTE_MS, 0.15)] as const;
+
 /** What firewalls may be like: from nearly always the same to without any memory. */
 export const DISTRIBUTIONS: readonly Distribution[] = [
   logNormalOf(3 * MINUTE_MS, 0.15),
   logNormalOf(3 * MINUTE_MS, 0.35),
   logNormalOf(3 * MINUTE_MS, 0.8),
-  half(logNormalOf(MINUTE_MS, 0.15), logNormalOf(7 * MINUTE_MS, 0.15), 'two modes, 1 and 7 min'),
+  half(...TWO_PROJECTS, 'two modes, 1 and 7 min'),
   {
     name: 'exponential, mean 3 min',
     draw: (random) => -3 * MINUTE_MS * Math.log(1 - random()),

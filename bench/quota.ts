@@ -59,6 +59,7 @@ async function run(setting: Setting, distribution: Distribution, schedule: strin
     POLL_MAX_DELAY: `${10_000 / SCALE}`,
     POLL_PRICE: `${500 / SCALE}`,
     CFW_RATE_LIMIT: `${rate}`,
+    TIME_SCALE: `${SCALE}`,
   });
   await sleep(2_000);
 

@@ -1,7 +1,7 @@
 import { exponentialBackoff, type Schedule } from '../src/polling/index.js';
 import { repeatable } from '../src/simulator/index.js';
 import { crowd, DEFAULT_BACKOFF, DEFAULT_PRICE_MS, learn, type Noticed, SimulatedMemory } from './crowd.js';
-import { DISTRIBUTIONS, type Distribution, slower } from './distributions.js';
+import { DISTRIBUTIONS, type Distribution, slower, TWO_PROJECTS } from './distributions.js';
 import { mean, quantile } from './numbers.js';
 import { optimumWith } from './optimum.js';
 
@@ -102,8 +102,19 @@ export function schedules() {
   });
   return {
     rows,
-    conclusions: ['each schedule on the same 20,000 jobs, simulated; price of a poll 500 ms', ...costs()],
+    conclusions: [
+      'each schedule on the same 20,000 jobs, simulated; price of a poll 500 ms',
+      learnedByProject(),
+      ...costs(),
+    ],
   };
+}
+
+/** What would be won if each of two very different projects had a schedule of its own, learned from its half of the jobs. */
+function learnedByProject(): string {
+  const alone = TWO_PROJECTS.map((project) => compareWithOptimum(project, { learnedJobs: LEARNED_JOBS / 2 }).own);
+  const { polls, delayMs } = averages(alone);
+  return `two modes as two projects, each learned by itself: ${polls.toFixed(1)} polls, ${(delayMs / 1_000).toFixed(1)} s`;
 }
 
 /** What the learned schedule takes of this processor. */

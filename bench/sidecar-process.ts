@@ -14,7 +14,9 @@ const logger = createLogger(config.logLevel, {
     if (line.includes('"attempt":')) polls += 1;
   },
 });
-const sidecar = await startSidecar(config, logger);
+// Where time runs faster, as often as in the cloud's time.
+const learnEveryMs = 10_000 / Number(process.env.TIME_SCALE ?? 1);
+const sidecar = await startSidecar(config, logger, { learnEveryMs });
 process.once('SIGTERM', async () => process.exit((await sidecar.stop()) ? 0 : 1));
 
 answer({ usage, polls: () => polls });

@@ -22,8 +22,8 @@ export interface ScheduleLearnerOptions extends LearnedScheduleOptions {
   readonly onSchedule?: (learned: LearnedSchedule | undefined, before: LearnedSchedule | undefined) => void;
   /** Told when Redis could not be read or written; the schedule stays as it was. */
   readonly onTrouble: (error: unknown) => void;
-  /** How often the memory is read, in milliseconds. @default 10000 */
-  readonly readEveryMs?: number;
+  /** How often the memory is read, in milliseconds. */
+  readonly readEveryMs: number;
 }
 
 /** An era lasts at least this long while it is not known how long jobs take, in milliseconds: a day. */
@@ -74,7 +74,7 @@ export class ScheduleLearner {
 
   /** Refreshes now and then until stopped. While Redis is away it waits for it. */
   async run(): Promise<void> {
-    const { readEveryMs = 10_000 } = this.#options;
+    const { readEveryMs } = this.#options;
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       await this.refresh().catch((error: unknown) => this.#trouble(error));
