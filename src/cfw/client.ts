@@ -101,7 +101,8 @@ export class CfwClient {
     const url = new URL(`${endpoint}/v3/${projectId}/jobs/${jobId}`);
     let auth: AuthHeaders;
     try {
-      auth = await this.#inTime(credential.authenticate({ method: 'GET', url, projectId }), signal);
+      const headers = credential.authenticate({ method: 'GET', url, projectId });
+      auth = headers instanceof Promise ? await this.#inTime(headers, signal) : headers;
     } catch (error) {
       const trouble = error instanceof CredentialError ? error : unavailable(error);
       const failure = this.#scrubbed(trouble);
@@ -152,7 +153,7 @@ export class CfwClient {
     return failure;
   }
 
-  /** Bounds the wait for headers; they are mostly there at once. */
+  /** Bounds the wait for headers. */
   async #inTime<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
     let timer: NodeJS.Timeout | undefined;
     let stopListening = () => {};

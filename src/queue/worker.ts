@@ -106,7 +106,7 @@ const MAX_HOLD_MS = 15_000;
  * Calls that one process has under way at the same time. Answers that come in one go are worked on in one go, and nothing else
  * is meanwhile: this bounds how long that takes. It is enough for several hundred calls a second at a tenth of a second each.
  */
-const MAX_CALLS = 64;
+const MAX_CALLS = 48;
 /** So long after the limiter was seen empty, nothing is held: a held job would only have to stand in line after all. */
 const THROTTLED_MS = 1_000;
 /** How long all hold back after a 429 that does not say: the gateway's shortest window. */

@@ -13,7 +13,7 @@ export interface AccessKey {
 export function akskCredential({ accessKey, secretKey, securityToken }: AccessKey): Credential {
   const secrets = [accessKey, secretKey, ...(securityToken === undefined ? [] : [securityToken])];
   return {
-    async authenticate({ method, url, projectId }: OutgoingRequest): Promise<AuthHeaders> {
+    authenticate({ method, url, projectId }: OutgoingRequest): AuthHeaders {
       const headers: Record<string, string> = {
         host: url.host,
         'X-Sdk-Date': sdkDate(new Date()),

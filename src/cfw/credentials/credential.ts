@@ -12,11 +12,12 @@ export type AuthHeaders = Readonly<Record<string, string>>;
 /** Proves who we are. One kind is configured; the client knows none of them. */
 export interface Credential {
   /**
-   * The headers that authenticate this one request; asked for anew for each attempt.
+   * The headers that authenticate this one request; asked for anew for each attempt. Mostly they are there at once, and waiting
+   * for them, with a bound, would cost as much as reading the answer.
    *
    * @throws {CredentialError} where they cannot be had just now.
    */
-  authenticate(request: OutgoingRequest): Promise<AuthHeaders>;
+  authenticate(request: OutgoingRequest): AuthHeaders | Promise<AuthHeaders>;
   /**
    * CFW has refused these headers (401).
    *

@@ -182,12 +182,12 @@ export function iamCredential({ authUrl, username, password, domainName }: IamUs
   };
 
   return {
-    async authenticate({ projectId }): Promise<AuthHeaders> {
+    authenticate({ projectId }): AuthHeaders | Promise<AuthHeaders> {
       const project = projectOf(projectId);
       const now = performance.now();
       const { token } = project;
       if (token === undefined || now >= token.expiresAt) {
-        return { 'X-Auth-Token': (await fetchToken(projectId, project)).value };
+        return fetchToken(projectId, project).then(({ value }) => ({ 'X-Auth-Token': value }));
       }
       // A renewal that fails is tried again by later polls; the token is good until its end.
       if (now >= token.renewAt && troubleNow(project) === undefined) fetchToken(projectId, project).catch(() => {});

@@ -4,9 +4,7 @@ import type { Credential } from './credential.js';
 /** A ready token, handed in by whoever runs the service; it is good for one project and cannot be renewed here. */
 export function tokenCredential(token: Secret): Credential {
   return {
-    async authenticate() {
-      return { 'X-Auth-Token': token.reveal() };
-    },
+    authenticate: () => ({ 'X-Auth-Token': token.reveal() }),
     refused: (headers) => token.refresh() || headers['X-Auth-Token'] !== token.reveal(),
     watch: (onChange) => token.watch(onChange),
     secrets: () => [token.reveal()],
