@@ -120,14 +120,16 @@ export class CfwClient {
   }
 
   async #call(http: Got, url: URL, auth: AuthHeaders, signal: AbortSignal): Promise<PollAnswer> {
-    const call = http.get<string>(url, { headers: auth, signal });
-    call.on('downloadProgress', ({ transferred }) => {
-      if (transferred > MAX_BODY_BYTES) call.cancel();
-    });
+    let isTooLarge = false;
     try {
+      const call = http.get<string>(url, { headers: auth, signal });
+      call.on('downloadProgress', ({ transferred }) => {
+        isTooLarge = transferred > MAX_BODY_BYTES;
+        if (isTooLarge) call.cancel();
+      });
       return toAnswer((await call) as Response<string>);
     } catch (error) {
-      if (call.isCanceled) return TOO_LARGE;
+      if (isTooLarge) return TOO_LARGE;
       return signal.aborted ? givenUp(signal) : networkFailure(error);
     }
   }
@@ -226,7 +228,7 @@ function transient(code: string, message: string): FailedCall {
 
 /** The answer of a call that was cut: what its signal was aborted with, else that it was given up. */
 function givenUp({ reason }: AbortSignal): FailedCall {
-  return (reason as Partial<FailedCall>).kind === 'transient' ? reason : { kind: 'transient', ...GIVEN_UP };
+  return (reason as Partial<FailedCall> | null)?.kind === 'transient' ? reason : { kind: 'transient', ...GIVEN_UP };
 }
 
 const TOO_LARGE = transient('RESPONSE_TOO_LARGE', `the answer has more than ${MAX_BODY_BYTES} bytes`);

@@ -137,6 +137,7 @@ export class Deliveries {
       if (entry?.[1] == null) {
         // Settled by somebody else meanwhile, or trimmed: there is nothing left to handle.
         this.#held.delete(held.entryId);
+        this.#changed();
         return;
       }
       held.deliveries += 1;

@@ -1,5 +1,6 @@
 --[[
-  Writes down what is known of a job that is held, unless another worker has it by now.
+  Writes down what is known of a job that is held, unless another worker has it by now. Where somebody has removed it, it must
+  not come back as a job of nothing but its progress.
 
   KEYS[1]  BullMQ's lock of the job
   KEYS[2]  the job
@@ -7,6 +8,6 @@
   ARGV[1]  the token of whoever holds it
   ARGV[2]  its progress, as JSON
 ]]
-if redis.call('GET', KEYS[1]) == ARGV[1] then
+if redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('EXISTS', KEYS[2]) == 1 then
   redis.call('HSET', KEYS[2], 'progress', ARGV[2])
 end

@@ -126,7 +126,7 @@ export class CfwJobProducer {
     } = parseProgress(queued.progress) ?? {};
     return {
       ...ids,
-      // A job that is held has told nobody of its polls yet.
+      // Where it was taken for the first time, its first call may still be under way.
       state: queued.processedOn === undefined ? 'queued' : 'polling',
       enqueuedAt: new Date(enqueuedAt).toISOString(),
       polls,

@@ -90,7 +90,7 @@ export interface JobWorkerOptions {
     enqueuedAt: number,
   ) => Promise<{ entryId: string; isNew: boolean }>;
   readonly observer: JobObserver;
-  /** Told each time the limiter has stopped a fetch, or has sent a held job into the line for its further call. */
+  /** Told each time the limiter has stopped a fetch, or has sent a held job into the line for its further call, for whatever reason. */
   readonly onLimited?: (what: 'fetch' | 'held') => void;
 }
 

@@ -173,4 +173,22 @@ describe('a worker', () => {
     await eventually(() => polls === 3 && worker.load.held === 1);
     expect(await server.redis.client.hget('{cfw}:cfw-jobs:p.j0', 'progress')).toBe('{"polls":7}');
   });
+
+  it('puts a job back that was removed while it was held', async () => {
+    let polls = 0;
+    const { worker } = startWorker({
+      poll: async () => {
+        polls += 1;
+        if (polls === 3) await server.redis.client.del('{cfw}:cfw-jobs:p.j0');
+        return RUNNING;
+      },
+      schedule: () => (polls < 3 ? 50 : 10_000),
+    });
+    await enqueue(1);
+    await eventually(() => polls === 3 && worker.load.held === 1);
+    expect(await worker.stop()).toBe(true);
+    expect(JSON.parse((await server.redis.client.hget('{cfw}:cfw-jobs:p.j0', 'data')) ?? '')).toMatchObject({
+      jobId: 'j0',
+    });
+  });
 });
