@@ -18,7 +18,7 @@ RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
 FROM node:26-slim
 ENV NODE_ENV=production
 # Without the first, Node lets garbage pile up to several hundred MB before it looks; 100,000 jobs in flight need 50. The
-# second has it look less often at what is young: a poll costs less, and 30 to 40 MB more are used under load.
+# second has it look less often at what is young: a poll costs less, for some more memory under load.
 ENV NODE_OPTIONS="--max-old-space-size=192 --max-semi-space-size=32"
 WORKDIR /app
 COPY --from=dependencies /build/node_modules ./node_modules

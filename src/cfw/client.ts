@@ -8,15 +8,9 @@ import {
   GATEWAY_PAUSES_MS,
   PASSWORD_PAUSES_MS,
 } from './credentials/credential.js';
-import {
-  CredentialGate,
-  type CredentialState,
-  GIVEN_UP,
-  onAbort,
-  type Pass,
-  type Refusal,
-} from './credentials/gate.js';
+import { CredentialGate, type CredentialState, GIVEN_UP, type Pass, type Refusal } from './credentials/gate.js';
 import { classify, isAccountTrouble, retryAfter } from './errors.js';
+import { onAbort } from './on-abort.js';
 import { parseErrorResponse, parseJobResponse, parseJson } from './response.js';
 
 /** A job of CFW. Both ids become part of the URL: `[A-Za-z0-9_-]{1,64}`, checked by whoever reads them. */

@@ -308,6 +308,40 @@ describe('a subscriber', () => {
     expect([seen, trimmed]).toEqual([['first', 'there'], [gone]]);
   });
 
+  it('reads on where what it was about to try again was settled by others meanwhile', async () => {
+    const { opened, open } = gate();
+    const { call } = Redis.prototype;
+    const asked: string[] = [];
+    // Stands for a Redis that is away while the tries are due.
+    const claims = jest.spyOn(Redis.prototype, 'call').mockImplementation(async function (this: Redis, ...args) {
+      if (args[0] === 'xclaim') {
+        asked.push(String(args[5]));
+        await opened;
+      }
+      return await (call as (...all: unknown[]) => Promise<unknown>).apply(this, args);
+    });
+    ends.push(() => claims.mockRestore());
+    const seen: string[] = [];
+    subscribe({
+      concurrency: 1,
+      claimIdleMs: 60_000,
+      handler: ({ id }) => {
+        seen.push(id);
+        if (id === 'a' || id === 'b') throw new Error('not now');
+      },
+    });
+    const failing = await append(server.redis.client, 'a', 'b');
+    await eventually(() => asked.length === 2, { what: 'that both are about to be tried again' });
+    // Ends the read under way; for the next one there is no room.
+    await append(server.redis.client, 'c');
+    await eventually(async () => seen.includes('c') && (await pending()) === 2);
+    await server.redis.client.xack(STREAM, 'billing', ...failing);
+    open();
+    await append(server.redis.client, 'd');
+    await eventually(() => seen.includes('d'), { timeoutMs: 10_000, what: 'the next event' });
+    expect(seen).toEqual(['a', 'b', 'c', 'd']);
+  });
+
   it('refuses options that do not fit, naming each', () => {
     for (const [change, message] of [
       [{ group: '' }, /^group: "" does not fit/],

@@ -12,8 +12,8 @@ export type AuthHeaders = Readonly<Record<string, string>>;
 /** Proves who we are. One kind is configured; the client knows none of them. */
 export interface Credential {
   /**
-   * The headers that authenticate this one request; asked for anew for each attempt. Mostly they are there at once, and waiting
-   * for them, with a bound, would cost as much as reading the answer.
+   * The headers that authenticate this one request; asked for anew for each attempt. Mostly they are there at once; a
+   * promise is waited for within a bound.
    *
    * @throws {CredentialError} where they cannot be had just now.
    */

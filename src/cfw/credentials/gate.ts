@@ -1,3 +1,4 @@
+import { onAbort } from '../on-abort.js';
 import type { CredentialError } from './credential.js';
 
 /** Why calls are withheld. */
@@ -118,15 +119,4 @@ export class CredentialGate {
     // A further refusal is no news, and neither is it that what was never doubted is accepted.
     if (state.state !== before && !(state.state === 'accepted' && before === 'unproven')) this.#onChange(state);
   }
-}
-
-/**
- * Calls back when a signal is aborted, or at once where it was.
- *
- * @returns how to stop listening: a signal that lives long must not collect listeners.
- */
-export function onAbort(signal: AbortSignal, listener: () => void): () => void {
-  if (signal.aborted) listener();
-  else signal.addEventListener('abort', listener, { once: true });
-  return () => signal.removeEventListener('abort', listener);
 }
