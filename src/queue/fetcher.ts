@@ -6,7 +6,7 @@ interface Internals {
   /** Until when it does not fetch, since the limiter said so; epoch milliseconds. */
   readonly limitUntil: number;
   /** What its main loop waits for: jobs that run, and fetches. */
-  readonly mainLoopQueue: { add(promise: Promise<undefined>): void } | null;
+  readonly mainLoopQueue: { add(promise: Promise<undefined>): void; numTotal(): number } | null;
 }
 
 /** What a fetch brings: a job as it lies in Redis, and its id. */
@@ -40,6 +40,16 @@ export class Fetcher extends Worker {
   }
 
   /**
+   * Lets so many jobs be here at the same time. BullMQ's main loop does not look at that number before a job ends, which can
+   * be long where all are held; so it is woken.
+   */
+  allow(jobs: number): void {
+    const wasFull = !this.#hasRoom;
+    this.concurrency = jobs;
+    if (wasFull && this.#hasRoom) this.#wakeMainLoop();
+  }
+
+  /**
    * Gives a job back to the queue for a while, and fetches the next one in the same step: for jobs that are parked after each
    * poll, one command in place of two. Must be called by the job's processor, and what it throws left alone.
    *
@@ -49,7 +59,8 @@ export class Fetcher extends Worker {
   async park(jobId: string, token: string, delayMs: number, progress?: unknown): Promise<never> {
     const next = await this.backend.moveToDelayed(jobId, Date.now(), delayMs, token, {
       skipAttempt: true,
-      fetchNext: !this.closing,
+      // The slot of the job that leaves is counted still.
+      fetchNext: !this.closing && this.#jobs <= this.concurrency,
       // Not an empty object: BullMQ's script would fail on that, after it has removed the lock.
       ...(progress === undefined ? {} : { fieldsToUpdate: { progress: JSON.stringify(progress) } }),
     });
@@ -87,11 +98,10 @@ export class Fetcher extends Worker {
     this.#fetches += 1;
     const fetch = this.#fetches;
     const job = (await super.moveToActive(token, name)) as Job | undefined;
-    const internals = this as unknown as Internals;
-    const limitedMs = job === undefined ? internals.limitUntil - Date.now() : 0;
+    const limitedMs = job === undefined ? this.#internals.limitUntil - Date.now() : 0;
     if (limitedMs > 0) {
       clearTimeout(this.#wake);
-      this.#wake = setTimeout(() => internals.mainLoopQueue?.add(Promise.resolve(undefined)), limitedMs + 1).unref();
+      this.#wake = setTimeout(() => this.#wakeMainLoop(), limitedMs + 1).unref();
     }
     // Redis answers in order, but a fetch that brings a job takes longer to get here.
     if (fetch > this.#newestFetch) {
@@ -99,5 +109,22 @@ export class Fetcher extends Worker {
       this.#onFetched(job !== undefined ? 'job' : limitedMs > 0 ? 'limited' : 'none');
     }
     return job as Job;
+  }
+
+  get #internals(): Internals {
+    return this as unknown as Internals;
+  }
+
+  /** Jobs that are here, and fetches under way. */
+  get #jobs(): number {
+    return this.#internals.mainLoopQueue?.numTotal() ?? 0;
+  }
+
+  get #hasRoom(): boolean {
+    return this.#jobs < this.concurrency;
+  }
+
+  #wakeMainLoop(): void {
+    this.#internals.mainLoopQueue?.add(Promise.resolve(undefined));
   }
 }

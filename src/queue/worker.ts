@@ -107,6 +107,12 @@ const MAX_HOLD_MS = 15_000;
  * is meanwhile: this bounds how long that takes. It is enough for several hundred calls a second at a tenth of a second each.
  */
 const MAX_CALLS = 48;
+/**
+ * Jobs that are here at the same time without being held: those that are called for, and some that wait for their turn, so that
+ * no call is missed while the next job is fetched. More would wait here for what they can as well wait for in Redis, and every
+ * garbage collection would have to carry them along.
+ */
+const MAX_AT_HAND = MAX_CALLS + 16;
 /** So long after the limiter was seen empty, nothing is held: a held job would only have to stand in line after all. */
 const THROTTLED_MS = 1_000;
 /** How long all hold back after a 429 that does not say: the gateway's shortest window. */
@@ -223,7 +229,7 @@ export class JobWorker {
   }
 
   #startFetcher(): Fetcher {
-    const { redis, queueName, queuePrefix, concurrency, dedupTtlMs, observer } = this.#options;
+    const { redis, queueName, queuePrefix, dedupTtlMs, observer } = this.#options;
     const keepEnded = { age: Math.min(KEEP_ENDED_MS, dedupTtlMs) / 1_000, count: KEEP_ENDED_COUNT };
     const fetcher: Fetcher = new Fetcher(
       queueName,
@@ -231,7 +237,7 @@ export class JobWorker {
       {
         connection: redis,
         prefix: queuePrefix,
-        concurrency,
+        concurrency: this.#mayBeHere,
         limiter: this.#limiter.window,
         lockDuration: LOCK_DURATION_MS,
         stalledInterval: STALLED_INTERVAL_MS,
@@ -278,7 +284,7 @@ export class JobWorker {
    */
   #lookForStuck({ overdueMs, paused, limiter }: Line): void {
     const now = Date.now();
-    const mayFetch = !paused && limiter < this.#limiter.window.max && this.#runs.size < this.#options.concurrency;
+    const mayFetch = !paused && limiter < this.#limiter.window.max && this.#runs.size < this.#mayBeHere;
     if (overdueMs === 0 || !mayFetch) this.#unstuckAt = now;
     if (now - this.#unstuckAt < STUCK_MS || this.#stopping.signal.aborted) return;
     this.#unstuckAt = now;
@@ -366,9 +372,7 @@ export class JobWorker {
           this.#note(queued.id as string, token, { enqueuedAt, dueAt, ...history });
           return true;
         },
-        release: () => {
-          this.#held -= 1;
-        },
+        release: () => this.#changeHeld(-1),
         signal,
       });
       if (result.kind === 'park') {
@@ -469,8 +473,18 @@ export class JobWorker {
   #hold(delayMs: number): boolean {
     const isRoom = this.#held + 1 <= this.#options.concurrency / 2 && this.#idle && Date.now() >= this.#throttledUntil;
     if (delayMs > MAX_HOLD_MS || !isRoom) return false;
-    this.#held += 1;
+    this.#changeHeld(1);
     return true;
+  }
+
+  #changeHeld(by: 1 | -1): void {
+    this.#held += by;
+    this.#fetcher.allow(this.#mayBeHere);
+  }
+
+  /** Jobs that may be here at the same time. */
+  get #mayBeHere(): number {
+    return Math.min(this.#options.concurrency, this.#held + MAX_AT_HAND);
   }
 
   /**

@@ -55,11 +55,10 @@ function startWorker(options: Partial<JobWorkerOptions> = {}) {
   return { worker, ended, troubles };
 }
 
-async function enqueue(count: number): Promise<void> {
+async function enqueue(count: number, from = 0): Promise<void> {
   const queue = new Queue('cfw-jobs', { prefix: '{cfw}', connection: server.redis.client });
-  await queue.addBulk(
-    Array.from({ length: count }, (_, n) => ({ name: 'x', data: { jobId: `j${n}` }, opts: { jobId: `p.j${n}` } })),
-  );
+  const ids = Array.from({ length: count }, (_, n) => `j${from + n}`);
+  await queue.addBulk(ids.map((jobId) => ({ name: 'x', data: { jobId }, opts: { jobId: `p.${jobId}` } })));
   await queue.close();
 }
 
@@ -138,6 +137,39 @@ describe('a worker', () => {
     await queue.close();
   });
 
+  it('leaves jobs that it cannot ask for yet to others', async () => {
+    const slow = startWorker({ concurrency: 500, poll: () => new Promise(() => {}) });
+    await enqueue(300);
+    await eventually(() => slow.worker.load.running > 0);
+    const { ended } = startWorker({ concurrency: 500, poll: async () => SUCCESS });
+    await eventually(() => ended.length >= 200, { what: 'the end of the jobs that the first worker has not taken' });
+    expect(ended.length).toBe(300 - slow.worker.load.running);
+    slow.worker.restart();
+  });
+
+  it('takes new jobs no matter how many it holds', async () => {
+    const { worker, ended } = startWorker({
+      concurrency: 500,
+      schedule: () => 14_000,
+      poll: async ({ jobId }) => {
+        // Until it has found that nobody else waits: else it holds none.
+        await sleep(50);
+        return jobId === 'last' ? SUCCESS : RUNNING;
+      },
+    });
+    let jobs = 0;
+    await eventually(async () => {
+      if (worker.load.running === worker.load.held) await enqueue(10, jobs);
+      jobs += 10;
+      return worker.load.held >= 100;
+    });
+    const queue = new Queue('cfw-jobs', { prefix: '{cfw}', connection: server.redis.client });
+    await queue.add('x', { jobId: 'last' }, { jobId: 'p.last' });
+    await eventually(() => ended.length === 1, { timeoutMs: 10_000, what: 'the end of the last job' });
+    expect(worker.load.held).toBeGreaterThanOrEqual(100);
+    await queue.close();
+  });
+
   it('writes down at once what a poll of a held job found out, for who asks and for who takes it up after a crash', async () => {
     let polls = 0;
     const { worker } = startWorker({
@@ -190,5 +222,31 @@ describe('a worker', () => {
     expect(JSON.parse((await server.redis.client.hget('{cfw}:cfw-jobs:p.j0', 'data')) ?? '')).toMatchObject({
       jobId: 'j0',
     });
+  });
+});
+
+describe('a fetcher', () => {
+  it('fetches at once where it is allowed more jobs, though none of those that it has ends', async () => {
+    const fetched: (string | undefined)[] = [];
+    const release = new AbortController();
+    const fetcher = new Fetcher(
+      'cfw-jobs',
+      async (job) => {
+        fetched.push(job.id);
+        await sleep(600_000, undefined, { signal: release.signal }).catch(() => {});
+      },
+      { connection: server.redis.client, prefix: '{cfw}', concurrency: 2 },
+      () => {},
+    );
+    await enqueue(4);
+    await eventually(() => fetched.length === 2);
+    await sleep(100);
+    expect(fetched).toHaveLength(2);
+    fetcher.allow(3);
+    await eventually(() => fetched.length === 3, { timeoutMs: 10_000, what: 'the fetch of a third job' });
+    fetcher.allow(1);
+    release.abort();
+    await eventually(() => fetched.length === 4);
+    await fetcher.close();
   });
 });
