@@ -9,8 +9,8 @@ import { memoryOf } from './schedules.js';
 import { Setting } from './setting.js';
 
 const IN_FLIGHT = 5_000;
-/** Jobs begin spread over the first of these, and those that end after the second are counted. */
-const [SPREAD_MS, FROM_MS, UNTIL_MS] = [240_000, 400_000, 700_000];
+/** Jobs that end after the first of these are counted. */
+const [FROM_MS, UNTIL_MS] = [400_000, 700_000];
 const DAY_MS = 86_400_000;
 
 /**
@@ -24,7 +24,9 @@ export async function quota() {
       if (wanted === undefined) throw new Error('too little is known');
       const perSecond = Math.round((IN_FLIGHT * wanted.polls * 1_000) / (wanted.durationMs + wanted.delayMs) / 3);
       const schedules = ['exponential', 'learned'] as const;
-      const results = await Promise.all(schedules.map((schedule) => run(distribution, schedule, perSecond)));
+      // From their first polls until they are noticed: so as many begin as end from the start, and they are of all ages.
+      const spreadMs = wanted.durationMs + 25_000;
+      const results = await Promise.all(schedules.map((schedule) => run(distribution, schedule, perSecond, spreadMs)));
       return results.map(({ polls, delayMs, waitedP99Ms, callsPerSecond }, n) => ({
         distribution: distribution.name,
         schedule: schedules[n] as string,
@@ -40,7 +42,7 @@ export async function quota() {
   return { rows: rows.flat(), conclusions: [`${IN_FLIGHT} jobs in flight`] };
 }
 
-async function run(distribution: Distribution, schedule: string, perSecond: number) {
+async function run(distribution: Distribution, schedule: string, perSecond: number, spreadMs: number) {
   const setting = await Setting.start();
   const random = repeatable(1);
   const memory = new DurationMemory({ redis: setting.redis, queueName: 'cfw-jobs', queuePrefix: '{cfw}' });
@@ -60,7 +62,7 @@ async function run(distribution: Distribution, schedule: string, perSecond: numb
   let calls: { at: number; count: number } | undefined;
   for (let now = 0; now < UNTIL_MS; now = Date.now() - begun) {
     const ended = await setting.redis.xlen('{cfw}:events');
-    const count = Math.min(1, now / SPREAD_MS) * IN_FLIGHT + ended - jobs.size;
+    const count = Math.min(1, now / spreadMs) * IN_FLIGHT + ended - jobs.size;
     if (count >= 1) {
       const durations = Array.from({ length: Math.floor(count) }, () => distribution.draw(random));
       const made = await setting.makeJobs(durations.length, (n) => ({

@@ -4,7 +4,7 @@ import { NOT_JSON } from './job.js';
 /** What BullMQ keeps to itself, of the version that package.json pins. */
 interface Internals {
   /** Until when it does not fetch, since the limiter said so; epoch milliseconds. */
-  readonly limitUntil: number;
+  limitUntil: number;
   /** What its main loop waits for: jobs that run, and fetches. */
   readonly mainLoopQueue: { add(promise: Promise<undefined>): void; numTotal(): number } | null;
 }
@@ -100,6 +100,8 @@ export class Fetcher extends Worker {
     const job = (await super.moveToActive(token, name)) as Job | undefined;
     const limitedMs = job === undefined ? this.#internals.limitUntil - Date.now() : 0;
     if (limitedMs > 0) {
+      // Who asks in the last millisecond of a window makes BullMQ end it early.
+      this.#internals.limitUntil += 1;
       clearTimeout(this.#wake);
       this.#wake = setTimeout(() => this.#wakeMainLoop(), limitedMs + 1).unref();
     }

@@ -16,4 +16,5 @@ export {
   InvalidJobError,
 } from './producer.js';
 export { type Progress, parseProgress } from './progress.js';
-export { type EndedJob, type JobObserver, type JobResult, JobWorker, type JobWorkerOptions } from './worker.js';
+export { JobWorker } from './worker.js';
+export type { EndedJob, JobObserver, JobResult, JobWorkerOptions } from './worker-options.js';

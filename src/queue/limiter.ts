@@ -4,11 +4,17 @@ import type { RedisClient } from '../redis-client.js';
 /** So many jobs may be fetched in so many milliseconds: what BullMQ calls a limiter. */
 export interface LimiterWindow {
   readonly max: number;
+  /** Can be another one each time that it is read. */
   readonly duration: number;
 }
 
 /** The share of a second's calls that one window may hold: so much can a sliding second see too much, at the most. */
-const WINDOW_SHARE = 0.04;
+const WINDOW_SHARE = 0.045;
+/**
+ * Redis ends a window in the millisecond after its last one, and the next window begins when a process asks, which is on
+ * average some half a millisecond after that.
+ */
+const BETWEEN_WINDOWS_MS = 1.5;
 /** What BullMQ's limiter holds while nobody may fetch; far beyond what any window can count up to. */
 const HOLD_BACK = 1e15;
 
@@ -16,13 +22,22 @@ const HOLD_BACK = 1e15;
  * Cuts a rate into many small windows. One window a second would let twice its calls go out within a second: at the end
  * of one window and at the beginning of the next.
  *
+ * Windows are whole milliseconds long, which few rates come out at; each is rounded up or down by chance, so that they are
+ * right on average.
+ *
  * @param ratePerSecond calls a second over all processes; 0 for no limit.
  */
 export function limiterWindow(ratePerSecond: number): LimiterWindow {
   // BullMQ heeds a hold-back only where there is a limit.
   if (ratePerSecond === 0) return { max: HOLD_BACK, duration: 1_000 };
   const max = Math.max(1, Math.floor(ratePerSecond * WINDOW_SHARE));
-  return { max, duration: Math.ceil((max * 1_000) / ratePerSecond) };
+  const durationMs = (max * 1_000) / ratePerSecond - BETWEEN_WINDOWS_MS;
+  return {
+    max,
+    get duration() {
+      return Math.floor(durationMs + Math.random());
+    },
+  };
 }
 
 const script = (name: string) => readFileSync(new URL(`./${name}.lua`, import.meta.url), 'utf8');
