@@ -1,8 +1,10 @@
 import { createServer } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it } from '@jest/globals';
 import { run } from './support/command.js';
 import { TestRedis, useRedis } from './support/redis.js';
+import { selfSigned } from './support/self-signed.js';
 import { environment, PROJECT, useCleanUp } from './support/sidecar.js';
 
 const server = useRedis({ appendOnly: true });
@@ -69,6 +71,27 @@ describe('cfw-job-poller doctor', () => {
 
     const away = await doctor({ ...environment(redis, simulator), REDIS_URL: 'redis://127.0.0.1:1' });
     expect(away.of('redis')).toEqual(['fail', expect.stringMatching(/ECONNREFUSED.*check REDIS_URL/)]);
+  });
+
+  it('gives no token to a server that nobody vouches for, also where Node is told to take any certificate', async () => {
+    const simulator = await start.simulator();
+    let requests = 0;
+    const stranger = createHttpsServer(selfSigned(), (_request, response) => {
+      requests += 1;
+      response.end();
+    });
+    await new Promise<void>((resolve) => {
+      stranger.listen(0, '127.0.0.1', resolve);
+    });
+    start.onEnd(() => stranger.close());
+    const { of, code } = await doctor({
+      ...environment(server.redis, simulator),
+      CFW_ENDPOINT: `https://127.0.0.1:${(stranger.address() as AddressInfo).port}`,
+      NODE_TLS_REJECT_UNAUTHORIZED: '0',
+    });
+    expect(of('CFW reachability')).toEqual(['fail', expect.stringContaining('DEPTH_ZERO_SELF_SIGNED_CERT')]);
+    expect(code).toBe(1);
+    expect(requests).toBe(0);
   });
 
   it('says which credentials are refused, and tries a wrong password once', async () => {

@@ -1,5 +1,5 @@
-import { Agent as HttpAgent, request as requestHttp } from 'node:http';
-import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
+import http from 'node:http';
+import https from 'node:https';
 import got, { type Got, type RequestFunction } from 'got';
 import { HttpProxyAgent, HttpsProxyAgent } from 'hpagent';
 import type { Secret } from '../secret.js';
@@ -28,15 +28,17 @@ export interface HttpOptions {
  */
 export function createHttp({ requestTimeoutMs, proxy }: HttpOptions): { http: Got; close: () => void } {
   const pool = { keepAlive: true, maxSockets: MAX_SOCKETS, maxFreeSockets: MAX_SOCKETS };
+  // Else NODE_TLS_REJECT_UNAUTHORIZED=0 would give our credentials to anybody.
+  const verified = { ...pool, rejectUnauthorized: true };
   const agents =
     proxy === undefined
-      ? { http: new HttpAgent(pool), https: new HttpsAgent(pool) }
+      ? { http: new http.Agent(pool), https: new https.Agent(verified) }
       : {
           http: new HttpProxyAgent({ ...pool, proxy: proxy.reveal() }),
-          https: new HttpsProxyAgent({ ...pool, proxy: proxy.reveal() }),
+          https: new HttpsProxyAgent({ ...verified, proxy: proxy.reveal() }),
         };
   const connectMs = Math.min(MAX_CONNECT_MS, requestTimeoutMs);
-  const http = got.extend({
+  const client = got.extend({
     agent: agents,
     // CFW allows no other Content-Type, on a GET too.
     headers: { accept: 'application/json', 'content-type': 'application/json', 'user-agent': 'cfw-job-poller' },
@@ -52,7 +54,7 @@ export function createHttp({ requestTimeoutMs, proxy }: HttpOptions): { http: Go
     request,
   });
   return {
-    http,
+    http: client,
     close: () => {
       agents.http.destroy();
       agents.https.destroy();
@@ -61,10 +63,10 @@ export function createHttp({ requestTimeoutMs, proxy }: HttpOptions): { http: Go
 }
 
 /**
- * What got does by itself, with only those options that are set here. It would hand over thirty, most of TLS and undefined, and
- * Node copies them twice for each call.
+ * What got does by itself, with only those options that are set above; others that got knows have no effect. It would hand over
+ * thirty, most of TLS and undefined, and Node copies them twice for each call. Tracing replaces `request`, so it is looked up.
  */
 const request: RequestFunction = (url, { agent, headers, maxHeaderSize, method, setHost }, onResponse) => {
-  const options = { agent, headers, maxHeaderSize, method, setHost };
-  return url.protocol === 'https:' ? requestHttps(url, options, onResponse) : requestHttp(url, options, onResponse);
+  const { request: send } = url.protocol === 'https:' ? https : http;
+  return send(url, { agent, headers, maxHeaderSize, method, setHost }, onResponse);
 };

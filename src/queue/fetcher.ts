@@ -25,7 +25,7 @@ class Parked extends DelayedError {
 /** How a fetch came out: with a job, with none that waits, or stopped by the limiter. */
 export type Fetched = 'job' | 'none' | 'limited';
 
-/** BullMQ's worker, with two of its faults mended, and one command fewer for a job that is parked. */
+/** BullMQ's worker, with some of its faults mended, and one command fewer for a job that is parked. */
 export class Fetcher extends Worker {
   readonly #onFetched: (fetched: Fetched) => void;
   #fetches = 0;
@@ -60,11 +60,16 @@ export class Fetcher extends Worker {
     const next = await this.backend.moveToDelayed(jobId, Date.now(), delayMs, token, {
       skipAttempt: true,
       // The slot of the job that leaves is counted still.
-      fetchNext: !this.closing && this.#jobs <= this.concurrency,
+      fetchNext: !this.closing && this.#jobs <= this.concurrency && !this.#isLimited,
       // Not an empty object: BullMQ's script would fail on that, after it has removed the lock.
       ...(progress === undefined ? {} : { fieldsToUpdate: { progress: JSON.stringify(progress) } }),
     });
     throw new Parked(next as Fetch);
+  }
+
+  /** Also after a job that has ended, the next one is fetched in the same step. */
+  override processJob(job: Job, token: string, mayFetchNext = () => true): ReturnType<Worker['processJob']> {
+    return super.processJob(job, token, () => mayFetchNext() && !this.#isLimited);
   }
 
   protected override async handleFailed(...args: Parameters<Worker['handleFailed']>): Promise<Job> {
@@ -103,7 +108,7 @@ export class Fetcher extends Worker {
       // Who asks in the last millisecond of a window makes BullMQ end it early.
       this.#internals.limitUntil += 1;
       clearTimeout(this.#wake);
-      this.#wake = setTimeout(() => this.#wakeMainLoop(), limitedMs + 1).unref();
+      this.#wake = setTimeout(() => this.#wakeMainLoop(), limitedMs + 2).unref();
     }
     // Redis answers in order, but a fetch that brings a job takes longer to get here.
     if (fetch > this.#newestFetch) {
@@ -124,6 +129,11 @@ export class Fetcher extends Worker {
 
   get #hasRoom(): boolean {
     return this.#jobs < this.concurrency;
+  }
+
+  /** Whether the limiter is known to let nothing through. */
+  get #isLimited(): boolean {
+    return this.#internals.limitUntil > Date.now();
   }
 
   #wakeMainLoop(): void {

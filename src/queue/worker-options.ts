@@ -39,7 +39,7 @@ export interface JobWorkerOptions {
   readonly redis: RedisClient;
   readonly queueName: string;
   readonly queuePrefix: string;
-  /** Jobs that are worked on at the same time. */
+  /** Jobs that are worked on at the same time: up to half are held until their next poll, beside at most 64 others. */
   readonly concurrency: number;
   /** Calls a second, over all processes of the queue; 0 for no limit. */
   readonly ratePerSecond: number;
