@@ -255,4 +255,35 @@ describe('a fetcher', () => {
     await eventually(() => fetched.length === 4);
     await fetcher.close();
   });
+
+  it('asks for no job while it knows that the limiter lets none through, also where one ends or is parked', async () => {
+    const fetched: (string | undefined)[] = [];
+    const results: string[] = [];
+    const release = new AbortController();
+    const fetcher: Fetcher = new Fetcher(
+      'cfw-jobs',
+      async (job, token) => {
+        fetched.push(job.id);
+        await sleep(600_000, undefined, { signal: release.signal }).catch(() => {});
+        if (fetched.length === 1 || job.id === fetched[0]) return;
+        await fetcher.park(job.id as string, token as string, 60_000);
+      },
+      {
+        connection: server.redis.client,
+        prefix: '{cfw}',
+        concurrency: 3,
+        limiter: { max: 2, duration: 60_000 },
+      },
+      (result) => results.push(result),
+    );
+    await enqueue(4);
+    await eventually(() => results.at(-1) === 'limited');
+    // As BullMQ does it for who asks in the last millisecond of a window.
+    await server.redis.client.del('{cfw}:cfw-jobs:limiter');
+    release.abort();
+    await eventually(async () => (await server.redis.client.llen('{cfw}:cfw-jobs:active')) === 0);
+    await sleep(200);
+    expect(fetched).toHaveLength(2);
+    await fetcher.close(true);
+  });
 });
