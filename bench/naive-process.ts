@@ -3,7 +3,7 @@ import { Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import pRetry from 'p-retry';
 import { CfwClient, createHttp, tokenCredential } from '../src/cfw/index.js';
-import { Secret } from '../src/secret.js';
+import { Secret } from '../src/lib/secret.js';
 import { answer } from './processes.js';
 import { usageMeter } from './usage.js';
 

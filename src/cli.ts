@@ -3,9 +3,9 @@ import { existsSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { standardOutput } from './commands/terminal.js';
 import { ConfigError, loadBaseConfig, loadConfig } from './config/index.js';
-import { DURATION_FORM, parseDuration } from './duration.js';
-import { ID_PATTERN } from './id.js';
-import { VERSION } from './version.js';
+import { DURATION_FORM, parseDuration } from './lib/duration.js';
+import { ID_PATTERN } from './lib/id.js';
+import { VERSION } from './lib/version.js';
 
 /** Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration. */
 const FAILED = 1;

@@ -11,7 +11,7 @@ import {
   loadConfig,
   SECRET_VARIABLES,
 } from '../src/config/index.js';
-import { Secret } from '../src/secret.js';
+import { Secret } from '../src/lib/secret.js';
 
 type Environment = Record<string, string>;
 

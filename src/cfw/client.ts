@@ -1,5 +1,5 @@
 import { type Got, RequestError, type Response, TimeoutError } from 'got';
-import { ID_PATTERN } from '../id.js';
+import { ID_PATTERN } from '../lib/id.js';
 import type { FailedCall, PollAnswer } from '../polling/index.js';
 import {
   type AuthHeaders,

@@ -2,7 +2,7 @@ import http from 'node:http';
 import https from 'node:https';
 import got, { type Got, type RequestFunction } from 'got';
 import { HttpProxyAgent, HttpsProxyAgent } from 'hpagent';
-import type { Secret } from '../secret.js';
+import type { Secret } from '../lib/secret.js';
 
 /** Tokens of the vendor's IAM can be longer than Node's 16 KiB for all headers. */
 const MAX_HEADER_BYTES = 65_536;

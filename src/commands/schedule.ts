@@ -1,6 +1,6 @@
 import type { BaseConfig } from '../config/index.js';
-import { formatDuration } from '../duration.js';
 import { DurationMemory } from '../learning/index.js';
+import { formatDuration } from '../lib/duration.js';
 import {
   binStart,
   exponentialBackoff,

@@ -1,6 +1,6 @@
 import type { BaseConfig } from '../config/index.js';
-import { formatDuration } from '../duration.js';
 import { type CfwJobEvent, readEvents } from '../events/index.js';
+import { formatDuration } from '../lib/duration.js';
 import { commandRedis } from '../redis.js';
 import type { Terminal } from './terminal.js';
 

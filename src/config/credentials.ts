@@ -1,4 +1,4 @@
-import type { Secret } from '../secret.js';
+import type { Secret } from '../lib/secret.js';
 import type { Given, Parsed, Secrets } from './environment.js';
 import { proxyFor } from './proxy.js';
 

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { Secret } from '../secret.js';
+import { Secret } from '../lib/secret.js';
 import { environmentSchema, SECRET_VARIABLES } from './variables.js';
 
 export type Environment = Readonly<Record<string, string | undefined>>;

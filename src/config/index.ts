@@ -1,5 +1,5 @@
-import { isLoopback } from '../loopback.js';
-import { Secret } from '../secret.js';
+import { isLoopback } from '../lib/loopback.js';
+import { Secret } from '../lib/secret.js';
 import { type CredentialsConfig, credentialProblems, credentialsConfig } from './credentials.js';
 import { type Environment, type Given, givenIn, type Parsed, parseEnvironment, type Secrets } from './environment.js';
 import { ConfigError } from './error.js';

@@ -1,6 +1,6 @@
 import { getProxyForUrl } from 'proxy-from-env';
-import { isLoopback } from '../loopback.js';
-import { Secret } from '../secret.js';
+import { isLoopback } from '../lib/loopback.js';
+import { Secret } from '../lib/secret.js';
 import { ConfigError } from './error.js';
 
 /**

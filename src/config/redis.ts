@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { Secret } from '../secret.js';
+import { Secret } from '../lib/secret.js';
 import type { Given, Parsed, Secrets } from './environment.js';
 
 /** Where one server listens. */

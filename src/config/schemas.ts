@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { DURATION_FORM, parseDuration } from '../duration.js';
+import { DURATION_FORM, parseDuration } from '../lib/duration.js';
 
 // Each schema turns the text of one variable into its value; its message says what is allowed.
 export const duration = (fallback: string, { min = 0, max = Number.POSITIVE_INFINITY, allowed = DURATION_FORM } = {}) =>

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { DURATION_FORM } from '../duration.js';
-import { ID_PATTERN } from '../id.js';
+import { DURATION_FORM } from '../lib/duration.js';
+import { ID_PATTERN } from '../lib/id.js';
 import { addresses, baseUrl, duration, flag, headerText, integer, number, redisKey, url } from './schemas.js';
 
 /** Levels of pino, from silent to chatty. */

@@ -1,5 +1,5 @@
 import type { CredentialState } from '../cfw/index.js';
-import { formatDuration } from '../duration.js';
+import { formatDuration } from '../lib/duration.js';
 import type { PollAnswer } from '../polling/index.js';
 import type { RedisClient } from '../redis-client.js';
 import { inTime } from './in-time.js';

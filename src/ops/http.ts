@@ -1,6 +1,6 @@
 import Fastify, { type FastifyInstance, type HTTPMethods } from 'fastify';
-import type { Secret } from '../secret.js';
-import { VERSION } from '../version.js';
+import type { Secret } from '../lib/secret.js';
+import { VERSION } from '../lib/version.js';
 import { DASHBOARD_URLS, type Dashboard, dashboardRoute } from './dashboard-route.js';
 import { createGuard } from './guard.js';
 import type { Readiness } from './health.js';

@@ -1,8 +1,8 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { TokenOutcome } from '../client.js';
+import { VERSION } from '../lib/version.js';
 import type { FailureKind, FailureReason, PollAnswer } from '../polling/index.js';
 import type { JobObserver, PollJob } from '../queue/index.js';
-import { VERSION } from '../version.js';
 
 /** What is counted in this process, in one registry. */
 export interface Metrics {

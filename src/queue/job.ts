@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ID_PATTERN } from '../id.js';
+import { ID_PATTERN } from '../lib/id.js';
 
 const id = z
   .string({ error: 'must be a string' })

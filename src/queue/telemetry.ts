@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import type { Telemetry } from 'bullmq';
-import { VERSION } from '../version.js';
+import { VERSION } from '../lib/version.js';
 
 /** Under this every copy of `@opentelemetry/api` 1.x finds what has been set up in the process. */
 const OPENTELEMETRY = Symbol.for('opentelemetry.js.api.1');

@@ -1,5 +1,5 @@
 import { createHash, createHmac } from 'node:crypto';
-import type { Secret } from '../../secret.js';
+import type { Secret } from '../../lib/secret.js';
 import type { AuthHeaders, Credential, OutgoingRequest } from './credential.js';
 
 /** A permanent key, or a temporary one with its security token. */

@@ -1,6 +1,6 @@
 import type { Got } from 'got';
 import { z } from 'zod';
-import type { Secret } from '../../secret.js';
+import type { Secret } from '../../lib/secret.js';
 import { retryAfter } from '../errors.js';
 import { parseJson } from '../response.js';
 import { type AuthHeaders, type Credential, CredentialError, PASSWORD_PAUSES_MS } from './credential.js';

@@ -1,4 +1,4 @@
-import type { Secret } from '../../secret.js';
+import type { Secret } from '../../lib/secret.js';
 import type { Credential } from './credential.js';
 
 /** A ready token, handed in by whoever runs the service; it is good for one project and cannot be renewed here. */

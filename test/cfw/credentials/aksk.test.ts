@@ -5,7 +5,7 @@ import { AKSKSigner } from '@huaweicloud/huaweicloud-sdk-core/auth/AKSKSigner.js
 import { afterAll, afterEach, describe, expect, it, jest } from '@jest/globals';
 import fc from 'fast-check';
 import { type AccessKey, akskCredential, authorization, sdkDate } from '../../../src/cfw/credentials/aksk.js';
-import { Secret } from '../../../src/secret.js';
+import { Secret } from '../../../src/lib/secret.js';
 
 const AK = 'AKIDEXAMPLE';
 const SK = 'secret/key+example=';

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeEach, describe, expect, it, jest } from '@je
 import { type Credential, CredentialError } from '../../../src/cfw/credentials/credential.js';
 import { iamCredential } from '../../../src/cfw/credentials/iam.js';
 import { createHttp } from '../../../src/cfw/http.js';
-import { Secret } from '../../../src/secret.js';
+import { Secret } from '../../../src/lib/secret.js';
 import { type Simulator, startSimulator } from '../../../src/simulator/index.js';
 import { eventually } from '../../support/eventually.js';
 import { useServers } from '../servers.js';

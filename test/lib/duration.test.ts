@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { formatDuration, MAX_DURATION_MS, parseDuration } from '../src/duration.js';
+import { formatDuration, MAX_DURATION_MS, parseDuration } from '../../src/lib/duration.js';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { format, inspect } from 'node:util';
 import { afterAll, describe, expect, it } from '@jest/globals';
-import { Secret } from '../src/secret.js';
+import { Secret } from '../../src/lib/secret.js';
 
 const VALUE = 'hunter2-hunter2';
 const folder = mkdtempSync(join(tmpdir(), 'secret-'));
