@@ -3,7 +3,7 @@ export default {
   roots: ['<rootDir>/test'],
   testMatch: ['**/*.test.ts'],
   // Slow: npm run test:redis.
-  testPathIgnorePatterns: ['/node_modules/', '/test/redis/'],
+  testPathIgnorePatterns: ['/node_modules/', '/test/servers/'],
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
   transform: {

@@ -3,7 +3,7 @@ import base from './jest.config.js';
 /** Redis as it is run in production, and large numbers: minutes rather than seconds (npm run test:redis). */
 export default {
   ...base,
-  roots: ['<rootDir>/test/redis'],
+  roots: ['<rootDir>/test/servers'],
   testPathIgnorePatterns: ['/node_modules/'],
   // Each of these has several servers of its own.
   maxWorkers: 1,

@@ -22,8 +22,7 @@ import {
   QueueInspector,
   queueLoad,
 } from './queue/index.js';
-import { serviceRedis } from './redis.js';
-import { inspectOnceThere, type UnfitRedisError } from './redis-fitness.js';
+import { inspectOnceThere, serviceRedis, type UnfitRedisError } from './redis/index.js';
 
 /** Closing what Redis may keep waiting takes this long at the most. */
 const CLOSE_LIMIT_MS = 1_000;

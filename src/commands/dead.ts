@@ -7,8 +7,8 @@ import {
   type ReplayResult,
   replayDeadLetter,
 } from '../events/index.js';
-import { commandRedis } from '../redis.js';
-import type { RedisClient } from '../redis-client.js';
+import type { RedisClient } from '../redis/index.js';
+import { commandRedis } from '../redis/index.js';
 import type { Terminal } from './terminal.js';
 
 /** Which dead letters are meant. */

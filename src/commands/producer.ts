@@ -1,6 +1,6 @@
 import type { BaseConfig } from '../config/index.js';
 import { CfwJobProducer } from '../queue/index.js';
-import { commandRedis } from '../redis.js';
+import { commandRedis } from '../redis/index.js';
 
 /** Lends a command the producer that the configuration asks for. */
 export async function withProducer<T>(config: BaseConfig, use: (producer: CfwJobProducer) => Promise<T>): Promise<T> {

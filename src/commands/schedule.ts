@@ -13,7 +13,7 @@ import {
   sum,
 } from '../polling/index.js';
 import { queueLoad } from '../queue/index.js';
-import { commandRedis } from '../redis.js';
+import { commandRedis } from '../redis/index.js';
 import type { Terminal } from './terminal.js';
 
 /** Rows of the plot, at most. */

@@ -1,7 +1,7 @@
 import type { BaseConfig } from '../config/index.js';
 import { type CfwJobEvent, readEvents } from '../events/index.js';
 import { formatDuration } from '../lib/duration.js';
-import { commandRedis } from '../redis.js';
+import { commandRedis } from '../redis/index.js';
 import type { Terminal } from './terminal.js';
 
 /** Options of `watch`. */

@@ -7,7 +7,7 @@ import { type CfwJobEvent, readEvents } from '../events/index.js';
 import { formatDuration } from '../lib/duration.js';
 import { createLogger } from '../ops/logger.js';
 import { CfwJobProducer } from '../queue/index.js';
-import { serviceRedis } from '../redis.js';
+import { serviceRedis } from '../redis/index.js';
 import { startSidecar } from '../sidecar.js';
 import { repeatable, type SimulatedJob, type Simulator, startSimulator } from '../simulator/index.js';
 import { startPrivateRedis } from './private-redis.js';

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { copyConnection, type RedisClient } from '../redis-client.js';
+import { copyConnection, type RedisClient } from '../redis/index.js';
 import { type Entry, pendingPages } from './pending.js';
 import type { SubscriberSettings } from './subscriber-options.js';
 import { tell, warn } from './tell.js';

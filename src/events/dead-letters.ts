@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
-import type { RedisClient } from '../redis-client.js';
+import type { RedisClient } from '../redis/index.js';
 import { type CfwJobEvent, fromEntry } from './event.js';
 import { claim } from './pending.js';
 

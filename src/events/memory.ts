@@ -1,4 +1,4 @@
-import type { RedisClient } from '../redis-client.js';
+import type { RedisClient } from '../redis/index.js';
 import { type CfwJobEvent, fromEntry } from './event.js';
 
 /** What names one watch of one CFW job: each has its one event. */

@@ -1,4 +1,4 @@
-import type { RedisClient } from '../redis-client.js';
+import type { RedisClient } from '../redis/index.js';
 
 /** An entry that was delivered and is not acknowledged, as XPENDING tells it. */
 export type PendingEntry = [id: string, consumer: string, idleMs: number, deliveries: number];

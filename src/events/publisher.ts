@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { RedisClient } from '../redis-client.js';
+import type { RedisClient } from '../redis/index.js';
 import { type CfwJobEvent, type CfwJobEventData, toEntry } from './event.js';
 import { memoryKey, watchKey } from './memory.js';
 

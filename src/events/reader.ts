@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { copyConnection, type RedisClient } from '../redis-client.js';
+import { copyConnection, type RedisClient } from '../redis/index.js';
 import { type CfwJobEvent, fromEntry, InvalidEntryError } from './event.js';
 
 /** What to read. */

@@ -1,4 +1,4 @@
-import type { RedisClient } from '../redis-client.js';
+import type { RedisClient } from '../redis/index.js';
 import type { PendingEntry } from './pending.js';
 
 /** What to watch. */

@@ -1,4 +1,4 @@
-import type { RedisClient } from '../redis-client.js';
+import type { RedisClient } from '../redis/index.js';
 import type { DeadLetter } from './dead-letters.js';
 import type { CfwJobEvent } from './event.js';
 

@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import type { RedisClient } from '../redis-client.js';
+import type { RedisClient } from '../redis/index.js';
 import type { CfwJobEvent } from './event.js';
 import { findPublished, type WatchedJob, watchKey } from './memory.js';
 import { readEvents } from './reader.js';

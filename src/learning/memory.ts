@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { BIN_COUNT, type Knowledge, NOTHING_KNOWN, type Observation } from '../polling/index.js';
-import type { RedisClient } from '../redis-client.js';
+import type { RedisClient } from '../redis/index.js';
 
 const LEARN = readFileSync(new URL('./learn.lua', import.meta.url), 'utf8');
 

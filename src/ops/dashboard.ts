@@ -4,7 +4,7 @@ import { FastifyAdapter } from '@bull-board/fastify';
 import { Queue } from 'bullmq';
 import Fastify from 'fastify';
 import { parseProgress } from '../queue/index.js';
-import type { RedisClient } from '../redis-client.js';
+import type { RedisClient } from '../redis/index.js';
 import { DASHBOARD_PATH, type Dashboard } from './dashboard-route.js';
 
 /** What the dashboard shows, and whether it may do more than that. */

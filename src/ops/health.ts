@@ -1,7 +1,7 @@
 import type { CredentialState } from '../cfw/index.js';
 import { formatDuration } from '../lib/duration.js';
 import type { PollAnswer } from '../polling/index.js';
-import type { RedisClient } from '../redis-client.js';
+import type { RedisClient } from '../redis/index.js';
 import { inTime } from './in-time.js';
 
 /** What a check finds when it is asked. */

@@ -1,4 +1,4 @@
-import { isCluster, type RedisClient } from '../redis-client.js';
+import { isCluster, type RedisClient } from '../redis/index.js';
 import type { Logger } from './logger.js';
 
 /** Tells when Redis goes away and when it is back, once each, however often connecting is tried in between. */

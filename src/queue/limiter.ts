@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { RedisClient } from '../redis-client.js';
+import type { RedisClient } from '../redis/index.js';
 
 /** So many jobs may be fetched in so many milliseconds: what BullMQ calls a limiter. */
 export interface LimiterWindow {

@@ -1,4 +1,4 @@
-import type { RedisClient } from '../redis-client.js';
+import type { RedisClient } from '../redis/index.js';
 
 /** How many jobs the queue holds, over all processes. */
 export interface QueueLoad {

@@ -1,6 +1,6 @@
 import { Queue } from 'bullmq';
 import { type CfwJobEvent, findPublished, type WatchedJob, watchKey } from '../events/index.js';
-import type { RedisClient } from '../redis-client.js';
+import type { RedisClient } from '../redis/index.js';
 import { type CfwJobRequest, type PollJob, parseJobData } from './job.js';
 import { parseProgress } from './progress.js';
 import { hostTelemetry } from './telemetry.js';

@@ -1,4 +1,4 @@
-import type { RedisClient } from '../redis-client.js';
+import type { RedisClient } from '../redis/index.js';
 import { NOT_JSON } from './job.js';
 import { type Progress, parseProgress } from './progress.js';
 

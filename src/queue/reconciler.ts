@@ -1,5 +1,5 @@
 import type { Queue } from 'bullmq';
-import type { RedisClient } from '../redis-client.js';
+import type { RedisClient } from '../redis/index.js';
 
 /** What JSON.parse takes of it, BullMQ takes. */
 const isJson = (text: string | null | undefined) => {

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { Deadline } from '../polling/index.js';
-import type { RedisClient } from '../redis-client.js';
+import type { RedisClient } from '../redis/index.js';
 import { type QueuedJob, readQueued } from './queued.js';
 import { repeat } from './repeat.js';
 

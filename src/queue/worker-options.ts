@@ -1,5 +1,5 @@
 import type { History, PollAnswer, PollLoopResult, Schedule } from '../polling/index.js';
-import type { RedisClient } from '../redis-client.js';
+import type { RedisClient } from '../redis/index.js';
 import type { PollJob, UnfitJob } from './job.js';
 
 /** How a job ended, as the worker tells it to whoever publishes. */

@@ -1,5 +1,5 @@
 import { type CfwJobEvent, toEntry } from '../../src/events/event.js';
-import type { RedisClient } from '../../src/redis-client.js';
+import type { RedisClient } from '../../src/redis/client.js';
 import { STREAM } from './redis.js';
 
 /** The event of a job that CFW says succeeded, or failed where a reason is given. */

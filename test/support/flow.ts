@@ -1,7 +1,7 @@
 import { loadBaseConfig } from '../../src/config/index.js';
 import { CfwJobEventSubscriber, CfwJobProducer } from '../../src/index.js';
-import { serviceRedis } from '../../src/redis.js';
-import type { RedisClient } from '../../src/redis-client.js';
+import type { RedisClient } from '../../src/redis/client.js';
+import { serviceRedis } from '../../src/redis/connect.js';
 import type { Simulator } from '../../src/simulator/index.js';
 import { eventually } from './eventually.js';
 import { STREAM } from './redis.js';

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { describe, expect, it } from '@jest/globals';
 import type { Cluster } from 'ioredis';
-import { isCluster } from '../../src/redis-client.js';
+import { isCluster } from '../../src/redis/client.js';
 import { eventually } from '../support/eventually.js';
 import { Flow } from '../support/flow.js';
 import { useRedisServers } from '../support/redis-servers.js';

@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { inspectRedis } from '../src/redis-fitness.js';
-import { Command } from './support/command.js';
-import { eventually } from './support/eventually.js';
-import { useRedis } from './support/redis.js';
-import { cfwEnvironment, useCleanUp } from './support/sidecar.js';
+import { inspectRedis } from '../../src/redis/fitness.js';
+import { Command } from '../support/command.js';
+import { eventually } from '../support/eventually.js';
+import { useRedis } from '../support/redis.js';
+import { cfwEnvironment, useCleanUp } from '../support/sidecar.js';
 
 const server = useRedis();
 const start = useCleanUp();

@@ -1,6 +1,6 @@
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
-import type { RedisConfig, TlsConfig } from './config/index.js';
-import { isCluster, type RedisClient } from './redis-client.js';
+import type { RedisConfig, TlsConfig } from '../config/index.js';
+import { isCluster, type RedisClient } from './client.js';
 
 const COMMON = {
   connectionName: 'cfw-job-poller',

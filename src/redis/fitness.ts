@@ -1,4 +1,4 @@
-import { isCluster, type RedisClient } from './redis-client.js';
+import { isCluster, type RedisClient } from './client.js';
 
 /** Redis is set up so that jobs or events would be lost; it must not be used. */
 export class UnfitRedisError extends Error {

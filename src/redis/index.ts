@@ -1,0 +1,3 @@
+export { copyConnection, isCluster, type RedisClient } from './client.js';
+export { commandRedis, RedisUnreachableError, serviceRedis } from './connect.js';
+export { inspectOnceThere, inspectRedis, type RedisFinding, UnfitRedisError } from './fitness.js';
