@@ -4,8 +4,6 @@
  * @module
  */
 export {
-  type CfwJobEvent,
-  type CfwJobEventData,
   CfwJobEventSubscriber,
   type CfwJobEventSubscriberOptions,
   CfwJobWaiter,
@@ -17,14 +15,18 @@ export {
   type Delivery,
   type EventHandler,
   EventTrimmedError,
+  WaiterClosedError,
+  type WaitForJobOptions,
+  WaitTimeoutError,
+} from './consumers/index.js';
+export {
+  type CfwJobEvent,
+  type CfwJobEventData,
   fromEntry,
   InvalidEntryError,
   type ReadEvent,
   type ReadEventsOptions,
   readEvents,
-  WaiterClosedError,
-  type WaitForJobOptions,
-  WaitTimeoutError,
   type WatchedJob,
 } from './events/index.js';
 export {

@@ -1,7 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { listDeadLetters } from '../src/events/index.js';
+import { listDeadLetters } from '../src/consumers/index.js';
 import { append } from './support/events.js';
 import { eventually } from './support/eventually.js';
 import { STREAM, useRedis } from './support/redis.js';

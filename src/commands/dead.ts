@@ -6,7 +6,7 @@ import {
   listDeadLetters,
   type ReplayResult,
   replayDeadLetter,
-} from '../events/index.js';
+} from '../consumers/index.js';
 import type { RedisClient } from '../redis/index.js';
 import { commandRedis } from '../redis/index.js';
 import type { Terminal } from './terminal.js';

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { RedisClient } from '../redis/index.js';
 import { type CfwJobEvent, type CfwJobEventData, toEntry } from './event.js';
-import { memoryKey, watchKey } from './memory.js';
+import { memoryKey, watchKey } from './published.js';
 
 /** Where events go. */
 export interface EventPublisherOptions {

@@ -1,10 +1,10 @@
 import { Gauge, type Registry } from 'prom-client';
-import type { StreamState } from '../events/index.js';
 import type { ScheduleLearner } from '../learning/index.js';
 import { JOB_STATES, type JobWorker, type QueueInspector } from '../queue/index.js';
 import type { RedisClient } from '../redis/index.js';
 import type { Readiness } from './health.js';
 import { inTime } from './in-time.js';
+import type { StreamState } from './stream-watch.js';
 
 /** Where gauges get their values from when they are scraped. */
 export interface GaugeSources {

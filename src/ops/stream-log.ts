@@ -1,5 +1,5 @@
-import { type GroupState, StreamWatch, type StreamWatchOptions } from '../events/index.js';
 import type { Logger } from './logger.js';
+import { type GroupState, StreamWatch, type StreamWatchOptions } from './stream-watch.js';
 
 /** How often the stream is looked at: often enough to act on a warning, seldom enough to cost nothing. */
 const LOOK_EVERY_MS = 30_000;

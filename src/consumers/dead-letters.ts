@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { type CfwJobEvent, fromEntry } from '../events/index.js';
 import type { RedisClient } from '../redis/index.js';
-import { type CfwJobEvent, fromEntry } from './event.js';
 import { claim } from './pending.js';
 
 /** An entry that a group could not handle. */

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { copyConnection, type RedisClient } from '../redis/index.js';
+import { tell, warn } from './notify.js';
+import type { SubscriberSettings } from './options.js';
 import { type Entry, pendingPages } from './pending.js';
-import type { SubscriberSettings } from './subscriber-options.js';
-import { tell, warn } from './tell.js';
 
 /** The longest that Redis lets a read wait; then it is asked again. */
 const BLOCK_MS = 5_000;

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ConsumerGroup } from './consumer-group.js';
 import { Deliveries } from './deliveries.js';
-import { type CfwJobEventSubscriberOptions, withDefaults } from './subscriber-options.js';
+import { type CfwJobEventSubscriberOptions, withDefaults } from './options.js';
 
 /** The longest pause between two looks for entries of dead consumers. */
 const MAX_CLAIM_INTERVAL_MS = 5_000;

@@ -1,6 +1,6 @@
+import type { CfwJobEvent } from '../events/index.js';
 import type { RedisClient } from '../redis/index.js';
 import type { DeadLetter } from './dead-letters.js';
-import type { CfwJobEvent } from './event.js';
 
 /** What a handler is told besides the event. */
 export interface Delivery {

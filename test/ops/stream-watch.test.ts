@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { StreamWatch } from '../../src/events/index.js';
+import { StreamWatch } from '../../src/ops/stream-watch.js';
 import { STREAM, useRedis } from '../support/redis.js';
 
 const server = useRedis();

@@ -1,6 +1,6 @@
-import type { CfwJobEvent } from './event.js';
+import type { CfwJobEvent } from '../events/index.js';
+import type { CfwJobEventSubscriberOptions, Delivery } from './options.js';
 import { CfwJobEventSubscriber } from './subscriber.js';
-import type { CfwJobEventSubscriberOptions, Delivery } from './subscriber-options.js';
 
 /** How to consume; as for `CfwJobEventSubscriber`, except that the body of the loop is the handler. */
 export interface ConsumeEventsOptions extends Omit<CfwJobEventSubscriberOptions, 'handler' | 'concurrency'> {

@@ -1,5 +1,5 @@
+import type { PendingEntry } from '../consumers/index.js';
 import type { RedisClient } from '../redis/index.js';
-import type { PendingEntry } from './pending.js';
 
 /** What to watch. */
 export interface StreamWatchOptions {

@@ -1,8 +1,7 @@
 import { setMaxListeners } from 'node:events';
+import type { CfwJobEvent } from '../events/index.js';
+import { findPublished, readEvents, type WatchedJob, watchKey } from '../events/index.js';
 import type { RedisClient } from '../redis/index.js';
-import type { CfwJobEvent } from './event.js';
-import { findPublished, type WatchedJob, watchKey } from './memory.js';
-import { readEvents } from './reader.js';
 
 /** Where to wait. */
 export interface CfwJobWaiterOptions {

@@ -1,10 +1,10 @@
 import { EventEmitter, once } from 'node:events';
+import { type CfwJobEvent, fromEntry } from '../events/index.js';
 import type { ConsumerGroup } from './consumer-group.js';
 import { buryEntry, defineDeadLetter } from './dead-letters.js';
-import { type CfwJobEvent, fromEntry } from './event.js';
+import { tell, warn } from './notify.js';
+import type { Delivery, SubscriberSettings } from './options.js';
 import { CHUNK, claim, type Entry, pendingPages } from './pending.js';
-import type { Delivery, SubscriberSettings } from './subscriber-options.js';
-import { tell, warn } from './tell.js';
 
 /** An entry that was delivered to this consumer and is not settled. */
 interface Held {
