@@ -1,3 +1,4 @@
+import type { Schedule } from '../src/polling/index.js';
 import {
   BIN_COUNT,
   binOf,
@@ -9,9 +10,8 @@ import {
   learnedSchedule,
   MIN_WATCHED,
   quantile,
-  type Schedule,
   withJitter,
-} from '../src/polling/index.js';
+} from '../src/schedule/index.js';
 import type { Distribution } from './distributions.js';
 
 /** The defaults of the configuration. */

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Queue } from 'bullmq';
-import { MIN_WATCHED } from '../src/polling/index.js';
+import { MIN_WATCHED } from '../src/schedule/index.js';
 import { repeatable } from '../src/simulator/index.js';
 import { DISTRIBUTIONS, type Distribution } from './distributions.js';
 import { mean, quantile } from './numbers.js';

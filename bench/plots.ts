@@ -1,6 +1,7 @@
 /** `npm run plots`: draws the plots of docs/schedule.md, from simulations that are the same each time. */
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { exponentialBackoff, type Schedule } from '../src/polling/index.js';
+import type { Schedule } from '../src/polling/index.js';
+import { exponentialBackoff } from '../src/schedule/index.js';
 import { DEFAULT_BACKOFF, learn } from './crowd.js';
 import { DISTRIBUTIONS, type Distribution } from './distributions.js';
 import { optimum } from './optimum.js';

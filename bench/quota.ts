@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DurationMemory } from '../src/learning/index.js';
-import { binOf } from '../src/polling/index.js';
+import { binOf, DurationMemory } from '../src/schedule/index.js';
 import { repeatable } from '../src/simulator/index.js';
 import { learn } from './crowd.js';
 import { DISTRIBUTIONS, type Distribution } from './distributions.js';

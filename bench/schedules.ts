@@ -1,4 +1,5 @@
-import { exponentialBackoff, type Schedule } from '../src/polling/index.js';
+import type { Schedule } from '../src/polling/index.js';
+import { exponentialBackoff } from '../src/schedule/index.js';
 import { repeatable } from '../src/simulator/index.js';
 import { crowd, DEFAULT_BACKOFF, DEFAULT_PRICE_MS, learn, type Noticed, SimulatedMemory } from './crowd.js';
 import { DISTRIBUTIONS, type Distribution, slower, TWO_PROJECTS } from './distributions.js';

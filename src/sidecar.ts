@@ -2,7 +2,6 @@ import type { CredentialState } from './cfw/index.js';
 import { createClient } from './client.js';
 import type { Config } from './config/index.js';
 import { EventPublisher, findPublished } from './events/index.js';
-import { DurationMemory, ScheduleLearner } from './learning/index.js';
 import { addGauges } from './ops/gauges.js';
 import { cfwCheck, createReadiness, credentialsCheck, queueCheck, redisCheck } from './ops/health.js';
 import { createHttpServer } from './ops/http.js';
@@ -13,7 +12,6 @@ import { createMetrics } from './ops/metrics.js';
 import { observers } from './ops/observers.js';
 import { logRedisState } from './ops/redis-log.js';
 import { watchStream } from './ops/stream-log.js';
-import { exponentialBackoff, withJitter } from './polling/index.js';
 import {
   CfwJobProducer,
   type EndedJob,
@@ -23,6 +21,7 @@ import {
   queueLoad,
 } from './queue/index.js';
 import { inspectOnceThere, serviceRedis, type UnfitRedisError } from './redis/index.js';
+import { DurationMemory, exponentialBackoff, ScheduleLearner, withJitter } from './schedule/index.js';
 
 /** Closing what Redis may keep waiting takes this long at the most. */
 const CLOSE_LIMIT_MS = 1_000;

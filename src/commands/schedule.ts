@@ -1,19 +1,19 @@
 import type { BaseConfig } from '../config/index.js';
-import { DurationMemory } from '../learning/index.js';
 import { formatDuration } from '../lib/duration.js';
+import type { Schedule } from '../polling/index.js';
+import { queueLoad } from '../queue/index.js';
+import { commandRedis } from '../redis/index.js';
 import {
   binStart,
+  DurationMemory,
   exponentialBackoff,
   type Knowledge,
   learnedSchedule,
   MIN_JOBS,
   MIN_WATCHED,
   quantile,
-  type Schedule,
   sum,
-} from '../polling/index.js';
-import { queueLoad } from '../queue/index.js';
-import { commandRedis } from '../redis/index.js';
+} from '../schedule/index.js';
 import type { Terminal } from './terminal.js';
 
 /** Rows of the plot, at most. */

@@ -1,7 +1,7 @@
 import { Gauge, type Registry } from 'prom-client';
-import type { ScheduleLearner } from '../learning/index.js';
 import { JOB_STATES, type JobWorker, type QueueInspector } from '../queue/index.js';
 import type { RedisClient } from '../redis/index.js';
+import type { ScheduleLearner } from '../schedule/index.js';
 import type { Readiness } from './health.js';
 import { inTime } from './in-time.js';
 import type { StreamState } from './stream-watch.js';

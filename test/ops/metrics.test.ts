@@ -1,11 +1,10 @@
 import { spawnSync } from 'node:child_process';
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { Registry } from 'prom-client';
-import { DurationMemory } from '../../src/learning/index.js';
 import { addGauges } from '../../src/ops/gauges.js';
 import { createReadiness, redisCheck } from '../../src/ops/health.js';
-import { binOf } from '../../src/polling/index.js';
 import { QueueInspector } from '../../src/queue/index.js';
+import { binOf, DurationMemory } from '../../src/schedule/index.js';
 import { ask } from '../support/ask.js';
 import { eventually } from '../support/eventually.js';
 import { STREAM, useRedis } from '../support/redis.js';

@@ -2,8 +2,8 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { type Deadline, deadlineOf } from '../../src/polling/deadline.js';
 import { type PollLoopOptions, type PollLoopResult, pollUntilEnd } from '../../src/polling/loop.js';
-import { exponentialBackoff } from '../../src/polling/schedule.js';
 import { type FailedCall, type History, NEW_HISTORY, type PollAnswer } from '../../src/polling/verdict.js';
+import { exponentialBackoff } from '../../src/schedule/backoff.js';
 
 const T0 = 1_700_000_000_000;
 const MINUTE = 60_000;

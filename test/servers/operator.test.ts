@@ -1,6 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { DurationMemory } from '../../src/learning/index.js';
-import { binOf } from '../../src/polling/index.js';
+import { binOf, DurationMemory } from '../../src/schedule/index.js';
 import { ACL_OF_CLUSTERS, documentedAcl } from '../support/acl.js';
 import { ask } from '../support/ask.js';
 import { eventually } from '../support/eventually.js';

@@ -1,6 +1,5 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { DurationMemory } from '../../src/learning/index.js';
-import { binOf, sum } from '../../src/polling/index.js';
+import { binOf, DurationMemory, sum } from '../../src/schedule/index.js';
 import { run } from '../support/command.js';
 import { eventually } from '../support/eventually.js';
 import { useRedis } from '../support/redis.js';

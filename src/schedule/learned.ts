@@ -1,7 +1,7 @@
+import type { Schedule } from '../polling/index.js';
 import { type Durations, NO_DURATIONS, quantile, sum } from './durations.js';
 import { hazardOf } from './hazard.js';
 import { type Inspection, optimalInspection } from './inspection.js';
-import type { Schedule } from './schedule.js';
 
 /** What is known of how long jobs take. */
 export interface Knowledge {

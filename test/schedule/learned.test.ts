@@ -1,6 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { BIN_COUNT, binOf, type Durations } from '../../src/polling/durations.js';
+import type { Schedule } from '../../src/polling/index.js';
+import { exponentialBackoff } from '../../src/schedule/backoff.js';
+import { BIN_COUNT, binOf, type Durations } from '../../src/schedule/durations.js';
 import {
   type Knowledge,
   LONGEST_DELAY_MS,
@@ -8,8 +10,7 @@ import {
   learnedSchedule,
   MIN_JOBS,
   NOTHING_KNOWN,
-} from '../../src/polling/learned.js';
-import { exponentialBackoff, type Schedule } from '../../src/polling/schedule.js';
+} from '../../src/schedule/learned.js';
 
 const backoff = exponentialBackoff({ initialDelayMs: 1_000, factor: 1.5, maxDelayMs: 10_000 });
 const OPTIONS = { priceMs: 500, backoff, minDelayMs: 1_000, maxDelayMs: 10_000 };

@@ -1,17 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { History, Schedule } from '../polling/index.js';
+import { observe, quantile, sum } from './durations.js';
 import {
-  type History,
   type LearnedSchedule,
   type LearnedScheduleOptions,
   type Load,
   learnedSchedule,
   MIN_WATCHED,
-  observe,
-  quantile,
-  type Schedule,
-  sum,
-} from '../polling/index.js';
-import type { DurationMemory } from './memory.js';
+} from './learned.js';
+import type { DurationMemory } from './store.js';
 
 /** What a learner needs. */
 export interface ScheduleLearnerOptions extends LearnedScheduleOptions {

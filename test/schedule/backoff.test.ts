@@ -1,11 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import {
-  type ExponentialBackoffOptions,
-  exponentialBackoff,
-  type Schedule,
-  withJitter,
-} from '../../src/polling/schedule.js';
+import type { Schedule } from '../../src/polling/index.js';
+import { type ExponentialBackoffOptions, exponentialBackoff, withJitter } from '../../src/schedule/backoff.js';
 
 /** The first delays of a job that is polled as the schedule says, from a time since enqueueing on. */
 function delays(schedule: Schedule, count: number, elapsedMs = 0): number[] {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { BIN_COUNT, type Knowledge, NOTHING_KNOWN, type Observation } from '../polling/index.js';
 import type { RedisClient } from '../redis/index.js';
+import { BIN_COUNT, type Observation } from './durations.js';
+import { type Knowledge, NOTHING_KNOWN } from './learned.js';
 
 const LEARN = readFileSync(new URL('./learn.lua', import.meta.url), 'utf8');
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { BIN_COUNT, binOf, binStart, observe, quantile } from '../../src/polling/durations.js';
 import { type History, NEW_HISTORY, remember } from '../../src/polling/verdict.js';
+import { BIN_COUNT, binOf, binStart, observe, quantile } from '../../src/schedule/durations.js';
 
 const T0 = Date.UTC(2026, 0, 1);
 const at = (seconds: number) => new Date(T0 + seconds * 1_000).toISOString();

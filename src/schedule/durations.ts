@@ -1,4 +1,4 @@
-import type { History } from './verdict.js';
+import type { History } from '../polling/index.js';
 
 /** Bins for each doubling of the time: each is 2.9 % longer than the one before it. */
 const BINS_PER_DOUBLING = 24;

@@ -1,6 +1,5 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { DurationMemory } from '../../src/learning/index.js';
-import { BIN_COUNT, NOTHING_KNOWN, sum } from '../../src/polling/index.js';
+import { BIN_COUNT, DurationMemory, NOTHING_KNOWN, sum } from '../../src/schedule/index.js';
 import { useRedis } from '../support/redis.js';
 
 const server = useRedis();

@@ -1,6 +1,6 @@
+import type { Schedule } from '../polling/index.js';
 import { binStart } from './durations.js';
 import type { Hazard } from './hazard.js';
-import type { Schedule } from './schedule.js';
 
 /** What bounds the delays, all in milliseconds. */
 export interface InspectionOptions {

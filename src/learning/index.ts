@@ -1,2 +1,0 @@
-export { ScheduleLearner, type ScheduleLearnerOptions } from './learner.js';
-export { DurationMemory, type DurationMemoryOptions } from './memory.js';
