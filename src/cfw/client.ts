@@ -1,6 +1,8 @@
 import { type Got, RequestError, type Response, TimeoutError } from 'got';
 import { ID_PATTERN } from '../lib/id.js';
 import type { FailedCall, PollAnswer } from '../polling/index.js';
+import { parseErrorResponse, parseJobResponse, parseJson } from './answer.js';
+import { CredentialGate, type CredentialState, GIVEN_UP, type Pass, type Refusal } from './credentials/breaker.js';
 import {
   type AuthHeaders,
   type Credential,
@@ -8,10 +10,8 @@ import {
   GATEWAY_PAUSES_MS,
   PASSWORD_PAUSES_MS,
 } from './credentials/credential.js';
-import { CredentialGate, type CredentialState, GIVEN_UP, type Pass, type Refusal } from './credentials/gate.js';
 import { classify, isAccountTrouble, retryAfter } from './errors.js';
 import { onAbort } from './on-abort.js';
-import { parseErrorResponse, parseJobResponse, parseJson } from './response.js';
 
 /** A job of CFW. Both ids become part of the URL: `[A-Za-z0-9_-]{1,64}`, checked by whoever reads them. */
 export interface CfwJobId {

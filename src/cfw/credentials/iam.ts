@@ -1,8 +1,8 @@
 import type { Got } from 'got';
 import { z } from 'zod';
 import type { Secret } from '../../lib/secret.js';
+import { parseJson } from '../answer.js';
 import { retryAfter } from '../errors.js';
-import { parseJson } from '../response.js';
 import { type AuthHeaders, type Credential, CredentialError, PASSWORD_PAUSES_MS } from './credential.js';
 
 /** An IAM user with a password. */

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { CredentialGate, type CredentialState, type Pass, type Refusal } from '../../../src/cfw/credentials/breaker.js';
 import { GATEWAY_PAUSES_MS, PASSWORD_PAUSES_MS } from '../../../src/cfw/credentials/credential.js';
-import { CredentialGate, type CredentialState, type Pass, type Refusal } from '../../../src/cfw/credentials/gate.js';
 
 const MINUTE = 60_000;
 const REFUSAL: Refusal = { code: 'APIGW.0301', httpStatus: 401, message: 'wrong' };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { parseErrorResponse, parseJobResponse, parseTime } from '../../src/cfw/response.js';
+import { parseErrorResponse, parseJobResponse, parseTime } from '../../src/cfw/answer.js';
 
 const BEGIN = '2022-01-05T08:15:01.000Z';
 
