@@ -169,7 +169,7 @@ function createProgram(untilStopped: () => AbortSignal, setExitCode: (code: numb
     .command('doctor')
     .description('look at configuration, Redis, IAM, CFW and the clock, and say what to mend')
     .action(async () => {
-      const { doctor } = await import('./commands/doctor.js');
+      const { doctor } = await import('./commands/doctor/doctor.js');
       if (!(await doctor(process.env, terminal))) setExitCode(FAILED);
     });
 

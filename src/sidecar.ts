@@ -4,7 +4,7 @@ import type { Config } from './config/index.js';
 import { EventPublisher, findPublished } from './events/index.js';
 import { addGauges } from './ops/gauges.js';
 import { cfwCheck, createReadiness, credentialsCheck, queueCheck, redisCheck } from './ops/health.js';
-import { createHttpServer } from './ops/http.js';
+import { createHttpServer } from './ops/http/server.js';
 import { inTime } from './ops/in-time.js';
 import { jobLog } from './ops/job-log.js';
 import type { Logger } from './ops/logger.js';
@@ -131,7 +131,7 @@ export async function startSidecar(
       return { text: await metrics.registry.metrics(), contentType: metrics.registry.contentType };
     },
     dashboard: async () =>
-      (await import('./ops/dashboard.js')).createDashboard({ ...onQueue, writable: dashboardWritable }),
+      (await import('./ops/http/dashboard.js')).createDashboard({ ...onQueue, writable: dashboardWritable }),
     dashboardWritable,
     producer,
     redis,

@@ -1,10 +1,10 @@
 import { createRequire } from 'node:module';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { run } from './support/command.js';
-import { eventually } from './support/eventually.js';
-import { useRedis } from './support/redis.js';
-import { environment, PROJECT, useCleanUp } from './support/sidecar.js';
+import { run } from '../support/command.js';
+import { eventually } from '../support/eventually.js';
+import { useRedis } from '../support/redis.js';
+import { environment, PROJECT, useCleanUp } from '../support/sidecar.js';
 
 const server = useRedis();
 const start = useCleanUp();
@@ -12,7 +12,7 @@ beforeEach(async () => {
   await server.redis.client.flushall();
 });
 const base = () => ({ REDIS_URL: server.redis.url, CFW_PROJECT_ID: PROJECT });
-const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
+const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
 
 describe('the command', () => {
   it.each([[['--help']], [['start', '--help']], [['enqueue', '--help']], [['demo', '--help']]])(

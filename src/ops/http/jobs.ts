@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 import type { z } from 'zod';
-import { type CfwJobProducer, type CfwJobRequest, InvalidJobError } from '../queue/index.js';
-import type { RedisClient } from '../redis/index.js';
-import { inTime, LateError } from './in-time.js';
-import type { Logger } from './logger.js';
+import { type CfwJobProducer, type CfwJobRequest, InvalidJobError } from '../../queue/index.js';
+import type { RedisClient } from '../../redis/index.js';
+import { inTime, LateError } from '../in-time.js';
+import type { Logger } from '../logger.js';
 import { HttpProblem } from './problem.js';
 import { jobPath, jobQuery, MAX_JOBS } from './schemas.js';
 

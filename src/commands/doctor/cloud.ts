@@ -1,7 +1,7 @@
-import { createHttp } from '../cfw/index.js';
-import { createClient } from '../client.js';
-import type { Config } from '../config/index.js';
-import type { Secret } from '../lib/secret.js';
+import { createHttp } from '../../cfw/index.js';
+import { createClient } from '../../client.js';
+import type { Config } from '../../config/index.js';
+import type { Secret } from '../../lib/secret.js';
 import { type Finding, fail, ok, warn } from './finding.js';
 
 /** Signatures are refused when they are 15 minutes old or new; this leaves room. */

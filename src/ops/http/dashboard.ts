@@ -3,8 +3,8 @@ import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import { FastifyAdapter } from '@bull-board/fastify';
 import { Queue } from 'bullmq';
 import Fastify from 'fastify';
-import { parseProgress } from '../queue/index.js';
-import type { RedisClient } from '../redis/index.js';
+import { parseProgress } from '../../queue/index.js';
+import type { RedisClient } from '../../redis/index.js';
 import { DASHBOARD_PATH, type Dashboard } from './dashboard-route.js';
 
 /** What the dashboard shows, and whether it may do more than that. */

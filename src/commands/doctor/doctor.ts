@@ -1,8 +1,8 @@
-import { type BaseConfig, type Config, ConfigError, loadBaseConfig, loadConfig } from '../config/index.js';
-import { checkCloud } from '../doctor/cloud.js';
-import { type Finding, fail, ok } from '../doctor/finding.js';
-import { checkRedis } from '../doctor/redis.js';
-import type { Terminal } from './terminal.js';
+import { type BaseConfig, type Config, ConfigError, loadBaseConfig, loadConfig } from '../../config/index.js';
+import type { Terminal } from '../terminal.js';
+import { checkCloud } from './cloud.js';
+import { type Finding, fail, ok } from './finding.js';
+import { checkRedis } from './redis.js';
 
 /**
  * Looks at everything that the sidecar needs, and prints a line for each: how it is, and what to do where it is not well.

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import type { BaseConfig } from '../config/index.js';
-import type { RedisClient } from '../redis/index.js';
-import { commandRedis, inspectRedis } from '../redis/index.js';
+import type { BaseConfig } from '../../config/index.js';
+import type { RedisClient } from '../../redis/index.js';
+import { commandRedis, inspectRedis } from '../../redis/index.js';
 import { type Finding, fail, ok, warn } from './finding.js';
 
 /** Looks at Redis: whether it is there, whether it keeps what it is given, and whether we may do what we have to. */

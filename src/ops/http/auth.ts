@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
-import { isLoopback } from '../lib/loopback.js';
-import type { Secret } from '../lib/secret.js';
+import { isLoopback } from '../../lib/loopback.js';
+import type { Secret } from '../../lib/secret.js';
 import { HttpProblem } from './problem.js';
 
 declare module 'fastify' {

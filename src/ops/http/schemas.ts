@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { eventSchema } from '../events/index.js';
-import { type CfwJobStatus, type EnqueuedJob, jobDataSchema } from '../queue/index.js';
+import { eventSchema } from '../../events/index.js';
+import { type CfwJobStatus, type EnqueuedJob, jobDataSchema } from '../../queue/index.js';
 
 /** Jobs in one request at the most. */
 export const MAX_JOBS = 1_000;

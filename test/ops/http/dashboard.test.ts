@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs';
 import { afterAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { type Browser, chromium, type Page } from 'playwright-core';
-import { ask } from '../support/ask.js';
-import { eventually } from '../support/eventually.js';
-import { useRedis } from '../support/redis.js';
-import { environment, PROJECT, useCleanUp } from '../support/sidecar.js';
+import { ask } from '../../support/ask.js';
+import { eventually } from '../../support/eventually.js';
+import { useRedis } from '../../support/redis.js';
+import { environment, PROJECT, useCleanUp } from '../../support/sidecar.js';
 
 const server = useRedis();
 const start = useCleanUp();

@@ -2,10 +2,10 @@ import { createServer } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it } from '@jest/globals';
-import { run } from './support/command.js';
-import { TestRedis, useRedis } from './support/redis.js';
-import { selfSigned } from './support/self-signed.js';
-import { environment, PROJECT, useCleanUp } from './support/sidecar.js';
+import { run } from '../support/command.js';
+import { TestRedis, useRedis } from '../support/redis.js';
+import { selfSigned } from '../support/self-signed.js';
+import { environment, PROJECT, useCleanUp } from '../support/sidecar.js';
 
 const server = useRedis({ appendOnly: true });
 const start = useCleanUp();

@@ -10,8 +10,8 @@ import {
   loadBaseConfig,
   loadConfig,
   SECRET_VARIABLES,
-} from '../src/config/index.js';
-import { Secret } from '../src/lib/secret.js';
+} from '../../src/config/index.js';
+import { Secret } from '../../src/lib/secret.js';
 
 type Environment = Record<string, string>;
 
@@ -472,7 +472,7 @@ describe('.env.example', () => {
   const variables: Variable[] = [];
   let comment: string[] = [];
   let inComment = false;
-  for (const line of readFileSync(new URL('../.env.example', import.meta.url), 'utf8').split('\n')) {
+  for (const line of readFileSync(new URL('../../.env.example', import.meta.url), 'utf8').split('\n')) {
     const [, name, text = ''] = /^#?([A-Z][A-Z0-9_]*)=(.*)$/.exec(line) ?? [];
     if (name !== undefined) {
       variables.push({ name, text, comment: comment.join('\n') });

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { Validator } from '@seriousme/openapi-schema-validator';
-import { ask } from '../support/ask.js';
-import { eventually } from '../support/eventually.js';
-import { TestRedis, useRedis } from '../support/redis.js';
-import { environment, PROJECT, useCleanUp } from '../support/sidecar.js';
+import { ask } from '../../support/ask.js';
+import { eventually } from '../../support/eventually.js';
+import { TestRedis, useRedis } from '../../support/redis.js';
+import { environment, PROJECT, useCleanUp } from '../../support/sidecar.js';
 
 const server = useRedis();
 const start = useCleanUp();

@@ -1,10 +1,10 @@
 import Fastify, { type FastifyInstance, type HTTPMethods } from 'fastify';
-import type { Secret } from '../lib/secret.js';
-import { VERSION } from '../lib/version.js';
+import type { Secret } from '../../lib/secret.js';
+import { VERSION } from '../../lib/version.js';
+import type { Readiness } from '../health.js';
+import { createGuard } from './auth.js';
 import { DASHBOARD_URLS, type Dashboard, dashboardRoute } from './dashboard-route.js';
-import { createGuard } from './guard.js';
-import type { Readiness } from './health.js';
-import { type JobsRouteOptions, jobsRoute } from './jobs-route.js';
+import { type JobsRouteOptions, jobsRoute } from './jobs.js';
 import { answerWithProblems, HttpProblem, sendProblem } from './problem.js';
 
 /** What the sidecar's HTTP needs. */

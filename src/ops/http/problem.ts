@@ -1,5 +1,5 @@
 import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify';
-import type { Logger } from './logger.js';
+import type { Logger } from '../logger.js';
 
 /** An error as HTTP tells it: RFC 9457, `application/problem+json`. */
 export interface Problem {
