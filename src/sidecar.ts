@@ -1,36 +1,29 @@
 import type { CredentialState } from './cfw/index.js';
 import { createClient } from './client.js';
 import type { Config } from './config/index.js';
-import { EventPublisher, findPublished } from './events/index.js';
+import { EventPublisher } from './events/index.js';
 import { addGauges } from './ops/gauges.js';
-import { cfwCheck, createReadiness, credentialsCheck, queueCheck, redisCheck } from './ops/health.js';
+import { cfwCheck, createReadiness, credentialsCheck, queueCheck, redisCheck, writesCheck } from './ops/health.js';
 import { createHttpServer } from './ops/http/server.js';
 import { inTime } from './ops/in-time.js';
-import { jobLog } from './ops/job-log.js';
+import { logJobs } from './ops/job-log.js';
 import type { Logger } from './ops/logger.js';
-import { createMetrics } from './ops/metrics.js';
-import { observers } from './ops/observers.js';
+import { createMetrics, type Metrics } from './ops/metrics.js';
 import { logRedisState } from './ops/redis-log.js';
-import { watchStream } from './ops/stream-log.js';
-import {
-  CfwJobProducer,
-  type EndedJob,
-  type JobObserver,
-  JobWorker,
-  QueueInspector,
-  queueLoad,
-} from './queue/index.js';
-import { inspectOnceThere, serviceRedis, type UnfitRedisError } from './redis/index.js';
+import { logSchedule } from './ops/schedule-log.js';
+import { streamDuty, streamState } from './ops/stream-log.js';
+import { CfwJobProducer, JobEvents, JobWorker, QueueInspector, queueLoad } from './queue/index.js';
+import { inspectOnceThere, type RedisClient, serviceRedis, type UnfitRedisError } from './redis/index.js';
 import { DurationMemory, exponentialBackoff, ScheduleLearner, withJitter } from './schedule/index.js';
 
-/** Closing what Redis may keep waiting takes this long at the most. */
+/** Closing what Redis may keep waiting takes this long at the most, in milliseconds. */
 const CLOSE_LIMIT_MS = 1_000;
 
-/** What whoever starts a sidecar may choose beside the configuration. */
+/** What a caller may choose beside the configuration. */
 export interface SidecarOptions {
   /** Whether the dashboard may change the queue: retry, promote and remove jobs. @default false */
   readonly dashboardWritable?: boolean;
-  /** How often the learned schedule is made anew, in milliseconds: for trials in which time runs faster. @default 10000 */
+  /** How often the learned schedule is computed, in milliseconds: for trials in which time runs faster. @default 10000 */
   readonly learnEveryMs?: number;
 }
 
@@ -38,12 +31,12 @@ export interface SidecarOptions {
 export interface Sidecar {
   /** Where its HTTP listens, such as `http://127.0.0.1:8080`. */
   readonly url: string;
-  /** Resolves where Redis turns out to be unfit, which may be after the start: it need not be there yet then. */
+  /** Resolves if Redis turns out to be unfit, which may be after the start: it need not be there yet then. */
   readonly unfit: Promise<UnfitRedisError>;
   /**
    * Takes no more jobs, parks what is held, publishes what calls under way bring, closes all connections.
    *
-   * @returns false where Redis was away, so that held jobs will come back by the check for stalled ones.
+   * @returns false if Redis was away, so that held jobs will come back by the check for stalled ones.
    */
   stop(): Promise<boolean>;
 }
@@ -51,17 +44,49 @@ export interface Sidecar {
 /**
  * Builds everything from the configuration and starts it. Redis need not be there yet.
  *
- * @throws where the HTTP port cannot be had.
+ * @throws if the HTTP port cannot be had.
  */
-export async function startSidecar(
-  config: Config,
-  logger: Logger,
-  { dashboardWritable = false, learnEveryMs = 10_000 }: SidecarOptions = {},
-): Promise<Sidecar> {
-  const { cfw, events, polling, queue, worker } = config;
+export async function startSidecar(config: Config, logger: Logger, options: SidecarOptions = {}): Promise<Sidecar> {
+  const core = createCore(config, logger, options);
+  const { redis, producer, inspector, worker } = core;
+  const ops = createOps(config, logger, core, options);
+  let url: string;
+  try {
+    // HTTP comes first: if its port is taken, no job may have been taken either.
+    url = await ops.http.listen({ host: config.http.host, port: config.http.port });
+  } catch (error) {
+    await worker.stop();
+    core.close();
+    throw error;
+  }
+  const unfit = inspectOnceThere(redis, (message) => logger.warn(message));
+  core.start();
+  const { endpoint } = config.cfw;
+  logger.info({ url, endpoint, queue: config.queue.name, stream: config.events.stream }, 'sidecar started');
+  return {
+    url,
+    unfit,
+    async stop() {
+      logger.info('sidecar stopping');
+      const stopped = await worker.stop();
+      await ops.http.close();
+      // While Redis is away, these would wait for it.
+      await inTime(Promise.all([producer.close(), inspector.close()]), CLOSE_LIMIT_MS).catch(() => {});
+      core.close();
+      if (stopped) logger.info('sidecar stopped');
+      else logger.error('sidecar stopped without Redis; held jobs follow');
+      return stopped;
+    },
+  };
+}
+
+type Core = ReturnType<typeof createCore>;
+
+/** What polls and publishes: none of it is started. */
+function createCore(config: Config, logger: Logger, { learnEveryMs = 10_000 }: SidecarOptions) {
+  const { cfw, events, polling, queue } = config;
   const redis = serviceRedis(config.redis);
   logRedisState(redis, logger);
-  const unfit = inspectOnceThere(redis, (message) => logger.warn(message));
   const metrics = createMetrics(config.metrics);
   const { client, close: closeClient } = createClient(config, {
     onCredentialState: (state) => logCredentialState(state, config.credentials.kind, logger),
@@ -75,76 +100,6 @@ export async function startSidecar(
     eventStream: events.stream,
     ...(config.projectId === undefined ? {} : { projectId: config.projectId }),
   });
-  const inspector = new QueueInspector(onQueue);
-  const cfwHealth = cfwCheck();
-  // HTTP comes first: where its port is taken, no job must have been taken either.
-  let jobs: JobWorker | undefined;
-  let stream: ReturnType<typeof watchStream> | undefined;
-  const queueHealth = queueCheck(() => ({ overdueMs: jobs?.line.overdueMs ?? 0, stuckMs: jobs?.stuckMs ?? 0 }));
-  const readiness = createReadiness({
-    redis: redisCheck(redis),
-    credentials: credentialsCheck(() => client.credentialState),
-    queue: queueHealth.check,
-    cfw: cfwHealth.check,
-  });
-  const backoff = exponentialBackoff(polling);
-  const learner = new ScheduleLearner({
-    memory: new DurationMemory({ redis, queueName: queue.name, queuePrefix: queue.prefix }),
-    backoff,
-    minDelayMs: polling.initialDelayMs,
-    maxDelayMs: polling.maxDelayMs,
-    priceMs: polling.priceMs,
-    load: async () => ({
-      ...(await queueLoad(redis, queue.name, queue.prefix)),
-      pollsPerSecond: polling.ratePerSecond,
-    }),
-    onSchedule: (learned, before) => {
-      const { priceMs = 0, polls, delayMs } = learned ?? {};
-      const isDearer = priceMs > polling.priceMs;
-      const wasDearer = (before?.priceMs ?? 0) > polling.priceMs;
-      const fields = { priceMs, expectedPolls: polls, expectedDelayMs: delayMs };
-      if (learned === undefined && before !== undefined) logger.info('polls follow the exponential backoff again');
-      if (learned !== undefined && before === undefined) logger.info(fields, 'polls follow the learned schedule');
-      if (isDearer && !wasDearer) logger.info(fields, 'the quota is short; polls cost more');
-      if (!isDearer && wasDearer) logger.info(fields, 'the quota is enough again; polls cost what POLL_PRICE says');
-    },
-    onTrouble: (err) => logger.warn({ err }, 'the learned schedule could not be brought up to date'),
-    readEveryMs: learnEveryMs,
-  });
-  const isLearned = polling.schedule === 'learned';
-  const readGauges = addGauges(metrics.registry, {
-    redis,
-    queue: inspector,
-    stream: events.stream,
-    streamMaxLength: events.maxLength,
-    readiness,
-    streamState: () => stream?.watch.state,
-    worker: () => jobs,
-    learner: isLearned ? learner : undefined,
-    priceMs: polling.priceMs,
-  });
-  const http = createHttpServer({
-    token: config.http.token,
-    readiness,
-    metrics: async () => {
-      await readGauges();
-      return { text: await metrics.registry.metrics(), contentType: metrics.registry.contentType };
-    },
-    dashboard: async () =>
-      (await import('./ops/http/dashboard.js')).createDashboard({ ...onQueue, writable: dashboardWritable }),
-    dashboardWritable,
-    producer,
-    redis,
-    logger,
-  });
-  let url: string;
-  try {
-    url = await http.listen({ host: config.http.host, port: config.http.port });
-  } catch (error) {
-    closeClient();
-    redis.disconnect();
-    throw error;
-  }
   const publisher = new EventPublisher({
     redis,
     stream: events.stream,
@@ -152,110 +107,122 @@ export async function startSidecar(
     dedupTtlMs: events.dedupTtlMs,
     endpoint: cfw.endpoint,
   });
-  const observer = observers(jobLog(logger), metrics.observer);
-  if (isLearned) void learner.run();
-  const started = new JobWorker({
-    redis,
-    queueName: queue.name,
-    queuePrefix: queue.prefix,
-    concurrency: worker.concurrency,
+  const jobEvents = new JobEvents();
+  logJobs(jobEvents, logger);
+  metrics.count(jobEvents);
+  const backoff = exponentialBackoff(polling);
+  const learner = polling.schedule === 'learned' ? createLearner(config, redis, logger, learnEveryMs) : undefined;
+  jobEvents.on('ended', ({ enqueuedAt, history }, { isNew }) => {
+    if (isNew) void learner?.learn(enqueuedAt, history);
+  });
+  const worker = new JobWorker({
+    ...onQueue,
+    concurrency: config.worker.concurrency,
     projectId: config.projectId,
     timeoutMs: polling.timeoutMs,
     callTimeoutMs: cfw.requestTimeoutMs,
     dedupTtlMs: events.dedupTtlMs,
-    schedule: withJitter(isLearned ? learner.schedule : backoff, backoff),
+    schedule: withJitter(learner?.schedule ?? backoff, backoff),
     ratePerSecond: polling.ratePerSecond,
-    poll: async (job, signal, maxMs) => {
-      const answer = await metrics.timed(() => client.getJob(job, signal, maxMs));
-      cfwHealth.answered(answer);
-      queueHealth.moved();
-      return answer;
-    },
-    findPublished: async (job) => (await findPublished(redis, events.stream, [job]))[0],
-    publish: (ended) => publisher.publish(jobEnd(ended)),
-    publishUnfit: (queueJobId, job, enqueuedAt) =>
-      publisher.publishUnreadable(
-        { queueName: queue.name, queueJobId },
-        {
-          ...job,
-          cfwStatus: null,
-          reason: 'INVALID_REQUEST',
-          message: job.problems.join('; '),
-          beginTime: null,
-          endTime: null,
-          enqueuedAt: new Date(enqueuedAt).toISOString(),
-          polls: 0,
-          errorCounts: {},
-          lastError: null,
-        },
-      ),
-    observer: isLearned ? teaching(learner, observer) : observer,
-    onLimited: metrics.limited,
+    poll: (job, signal, maxMs) => client.getJob(job, signal, maxMs),
+    publisher,
+    events: jobEvents,
+    duties: [streamDuty({ redis, stream: events.stream, maxLength: events.maxLength }, logger)],
   });
-  jobs = started;
-  stream = watchStream({ redis, stream: events.stream, maxLength: events.maxLength }, logger);
-  logger.info({ url, endpoint: cfw.endpoint, queue: queue.name, stream: events.stream }, 'sidecar started');
-
   return {
-    url,
-    unfit,
-    async stop() {
-      logger.info('stopping: held jobs are parked');
-      stream?.stop();
-      learner.stop();
-      const stopped = await started.stop();
-      await http.close();
-      // While Redis is away, these would wait for it.
-      await inTime(Promise.all([producer.close(), inspector.close()]), CLOSE_LIMIT_MS).catch(() => {});
+    ...{ redis, client, metrics, producer, publisher, jobEvents, learner, worker },
+    inspector: new QueueInspector(onQueue),
+    start(): void {
+      void learner?.run();
+      worker.start();
+    },
+    close(): void {
+      learner?.stop();
       closeClient();
       stopWatchingToken?.();
       redis.disconnect();
-      if (stopped) logger.info('stopped');
-      else logger.error('stopped without Redis; held jobs will be taken up again 10 to 15 s after it is back');
-      return stopped;
     },
   };
 }
 
-/** Lets the learner learn from each job once. */
-function teaching(learner: ScheduleLearner, observer: JobObserver): JobObserver {
-  return {
-    ...observer,
-    ended(job, entryId, isNew) {
-      observer.ended(job, entryId, isNew);
-      if (isNew) void learner.learn(job.enqueuedAt, job.history);
-    },
-  };
+function createLearner(config: Config, redis: RedisClient, logger: Logger, readEveryMs: number): ScheduleLearner {
+  const { polling, queue } = config;
+  return new ScheduleLearner({
+    memory: new DurationMemory({ redis, queueName: queue.name, queuePrefix: queue.prefix }),
+    backoff: exponentialBackoff(polling),
+    minDelayMs: polling.initialDelayMs,
+    maxDelayMs: polling.maxDelayMs,
+    priceMs: polling.priceMs,
+    load: async () => ({
+      ...(await queueLoad(redis, queue.name, queue.prefix)),
+      pollsPerSecond: polling.ratePerSecond,
+    }),
+    ...logSchedule(polling.priceMs, logger),
+    readEveryMs,
+  });
+}
+
+/** What an operator sees of the core: readiness, metrics and HTTP. */
+function createOps(config: Config, logger: Logger, core: Core, { dashboardWritable = false }: SidecarOptions) {
+  const { events, polling, queue } = config;
+  const { redis, client, metrics, producer, inspector, jobEvents, learner, worker } = core;
+  const cfw = cfwCheck();
+  const jobs = queueCheck(() => ({
+    overdueMs: worker.backlog.overdueMs,
+    stuckMs: worker.stuckMs,
+  }));
+  jobEvents.on('polled', ({ answer }) => {
+    cfw.answered(answer);
+    jobs.moved();
+  });
+  const readiness = createReadiness({
+    redis: redisCheck(redis),
+    writes: writesCheck(() => worker.writeRefusal),
+    credentials: credentialsCheck(() => client.credentialState),
+    queue: jobs.check,
+    cfw: cfw.check,
+  });
+  const readGauges = addGauges(metrics.registry, {
+    redis,
+    queue: inspector,
+    stream: events.stream,
+    streamMaxLength: events.maxLength,
+    readiness,
+    streamState: () => streamState((duty) => worker.found(duty)),
+    worker: () => worker,
+    learner,
+    priceMs: polling.priceMs,
+  });
+  const http = createHttpServer({
+    token: config.http.token,
+    readiness,
+    metrics: () => readMetrics(metrics, readGauges),
+    dashboard: async () =>
+      (await import('./ops/http/dashboard.js')).createDashboard({
+        redis,
+        queueName: queue.name,
+        queuePrefix: queue.prefix,
+        writable: dashboardWritable,
+      }),
+    dashboardWritable,
+    producer,
+    redis,
+    logger,
+  });
+  return { readiness, http };
+}
+
+async function readMetrics({ registry }: Metrics, readGauges: () => Promise<void>) {
+  await readGauges();
+  return { text: await registry.metrics(), contentType: registry.contentType };
 }
 
 function logCredentialState(state: CredentialState, kind: string, logger: Logger): void {
   if (state.state === 'accepted') {
-    logger.info('credentials are accepted again');
+    logger.info('credentials accepted again');
     return;
   }
   if (state.state !== 'refused') return;
   const { code, httpStatus, message: error } = state.refusal;
-  logger.error(
-    { kind, code, httpStatus, error },
-    'credentials are refused; jobs wait, and a single call probes now and then',
-  );
-}
-
-function jobEnd({ job, enqueuedAt, verdict, history }: EndedJob): Parameters<EventPublisher['publish']>[0] {
-  return {
-    projectId: job.projectId,
-    jobId: job.jobId,
-    watchId: job.watchId,
-    metadata: job.metadata,
-    traceparent: job.traceparent,
-    enqueuedAt: new Date(enqueuedAt).toISOString(),
-    cfwStatus: history.cfwStatus,
-    beginTime: history.beginTime,
-    endTime: history.endTime,
-    polls: history.polls,
-    errorCounts: history.errorCounts,
-    lastError: history.lastError,
-    reason: verdict.kind === 'failed' ? verdict.reason : null,
-    message: verdict.kind === 'failed' ? verdict.message : null,
-  };
+  logger.error({ kind, code, httpStatus, error }, 'credentials rejected; jobs wait');
 }

@@ -1,4 +1,11 @@
 export { type CfwJobEvent, type CfwJobEventData, eventSchema, fromEntry, InvalidEntryError } from './event.js';
 export { findPublished, type PublishedEvent, type WatchedJob, watchKey } from './published.js';
-export { EventPublisher, type EventPublisherOptions, type JobEnd, type PublishResult } from './publisher.js';
+export {
+  type EndedJob,
+  EventPublisher,
+  type EventPublisherOptions,
+  type InvalidQueueJob,
+  type PublishableJob,
+  type PublishResult,
+} from './publisher.js';
 export { type ReadEvent, type ReadEventsOptions, readEvents } from './reader.js';

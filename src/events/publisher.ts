@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
-import type { RedisClient } from '../redis/index.js';
+import { type FinalVerdict, NEW_HISTORY, type PollHistory } from '../polling/index.js';
+import { defineScript, type RedisClient } from '../redis/index.js';
 import { type CfwJobEvent, type CfwJobEventData, toEntry } from './event.js';
-import { memoryKey, watchKey } from './published.js';
+import { findPublished, memoryKey, type PublishedEvent, type WatchedJob, watchKey } from './published.js';
 
 /** Where events go. */
 export interface EventPublisherOptions {
@@ -23,95 +24,104 @@ export interface PublishResult {
   readonly isNew: boolean;
 }
 
-/** The end of a job, from which its event is made. */
-export type JobEnd = Omit<CfwJobEventData, 'status' | 'errorCounts'> & {
-  readonly errorCounts: Readonly<Record<string, number>>;
-  /** The trace that the job belongs to. */
-  readonly traceparent?: string | null;
-};
+/** What the event of a job takes from the job itself. */
+export interface PublishableJob {
+  readonly projectId: string;
+  readonly jobId: string;
+  readonly watchId: string | null;
+  readonly metadata: CfwJobEventData['metadata'];
+  readonly traceparent: string | null;
+}
 
-/** A job that cannot be told by its ids since its data does not fit; its event is named after the queue's entry. */
-export interface UnreadableJob {
+/** How a job ended, as its event says it. */
+export interface EndedJob {
+  readonly job: PublishableJob;
+  /** Epoch milliseconds. */
+  readonly enqueuedAt: number;
+  readonly verdict: FinalVerdict;
+  readonly history: PollHistory;
+}
+
+type Nullable<T> = { readonly [K in keyof T]: T[K] | null };
+
+/** A queue job whose data is invalid; its event is named after the queue job, since its ids cannot be trusted. */
+export interface InvalidQueueJob {
   readonly queueName: string;
   /** The BullMQ job id. */
   readonly queueJobId: string;
+  readonly enqueuedAt: number;
+  /** What could be read of it all the same. */
+  readonly job: Nullable<PublishableJob> & { readonly problems: readonly string[] };
 }
 
-const PUBLISH_ONCE = readFileSync(new URL('./publish-once.lua', import.meta.url), 'utf8');
-
-/** The error codes of a job that its event tells. */
+/** The error codes of a job that its event lists. */
 const MAX_ERROR_COUNTS = 10;
-
-/** ioredis adds a script as a method, which its types cannot know. */
-interface WithPublishOnce {
-  cfwPublishOnce(memory: string, stream: string, ...args: (string | number)[]): Promise<[number, string]>;
-}
 
 /** Publishes the end of each job, once. */
 export class EventPublisher {
   readonly #options: EventPublisherOptions;
-  readonly #redis: WithPublishOnce;
+  readonly #publishOnce: ReturnType<typeof defineScript<[number, string]>>;
 
   constructor(options: EventPublisherOptions) {
     this.#options = options;
-    options.redis.defineCommand('cfwPublishOnce', { numberOfKeys: 2, lua: PUBLISH_ONCE });
-    this.#redis = options.redis as unknown as WithPublishOnce;
+    const lua = readFileSync(new URL('./publish-once.lua', import.meta.url), 'utf8');
+    this.#publishOnce = defineScript(options.redis, 'cfwPublishOnce', 2, lua);
   }
 
   /**
    * Publishes how a job ended, unless that was done before. Safe to call again after any failure.
    *
-   * @throws what Redis answers where it cannot append; nothing is remembered then.
+   * @throws what Redis answers if it cannot append; nothing is remembered then.
    */
-  async publish(end: JobEnd & { projectId: string; jobId: string }): Promise<PublishResult> {
-    const id = end.watchId === null ? end.jobId : `${end.jobId}.${end.watchId}`;
-    return await this.#append(watchKey(end), id, end.jobId, end);
+  async publish(ended: EndedJob): Promise<PublishResult> {
+    const { jobId, watchId } = ended.job;
+    const id = watchId === null ? jobId : `${jobId}.${watchId}`;
+    return await this.#append(watchKey(ended.job), id, jobId, ended);
   }
 
-  /**
-   * Publishes that an entry of the queue does not fit. Its id is that of the queue's entry: it must not stand in the way
-   * of the event of the CFW job that it perhaps meant.
-   */
-  async publishUnreadable(job: UnreadableJob, end: JobEnd): Promise<PublishResult> {
-    const id = `bullmq:${job.queueName}:${job.queueJobId}`;
-    return await this.#append(id, id, end.jobId ?? id, end);
+  /** How a job ended, if that was published before. */
+  async find(job: WatchedJob): Promise<PublishedEvent | undefined> {
+    return (await findPublished(this.#options.redis, this.#options.stream, [job]))[0];
   }
 
-  async #append(key: string, id: string, subject: string, end: JobEnd): Promise<PublishResult> {
+  /** Its id is that of the queue job: it must not stand in the way of the event of the CFW job that it perhaps meant. */
+  async publishInvalid({ queueName, queueJobId, job, enqueuedAt }: InvalidQueueJob): Promise<PublishResult> {
+    const id = `bullmq:${queueName}:${queueJobId}`;
+    const verdict = { kind: 'failed', reason: 'INVALID_REQUEST', message: job.problems.join('; ') } as const;
+    return await this.#append(id, id, job.jobId ?? id, { job, enqueuedAt, verdict, history: NEW_HISTORY });
+  }
+
+  async #append(
+    key: string,
+    id: string,
+    subject: string,
+    { job, enqueuedAt, verdict, history }: Omit<EndedJob, 'job'> & { job: Nullable<PublishableJob> },
+  ): Promise<PublishResult> {
     const { stream, maxLength, dedupTtlMs, endpoint } = this.#options;
-    const status = end.reason === null ? 'completed' : 'failed';
+    const { projectId, jobId, watchId, metadata, traceparent } = job;
+    const { reason, message } = verdict.kind === 'failed' ? verdict : { reason: null, message: null };
+    const { polls, errorCounts, lastError, cfwStatus, beginTime, endTime } = history;
     const event = {
       specversion: '1.0',
       id,
-      source: `${endpoint}/v3/${end.projectId ?? '-'}`,
-      type: `cfw.job.${status}`,
+      source: `${endpoint}/v3/${projectId ?? '-'}`,
+      type: `cfw.job.${verdict.kind}`,
       subject,
       time: new Date().toISOString(),
       datacontenttype: 'application/json',
-      traceparent: end.traceparent ?? undefined,
+      traceparent: traceparent ?? undefined,
       data: {
-        projectId: end.projectId,
-        jobId: end.jobId,
-        status,
-        cfwStatus: end.cfwStatus,
-        reason: end.reason,
-        message: end.message,
-        beginTime: end.beginTime,
-        endTime: end.endTime,
-        enqueuedAt: end.enqueuedAt,
-        polls: end.polls,
-        watchId: end.watchId,
-        errorCounts: mostFrequent(end.errorCounts),
-        lastError: end.lastError,
-        metadata: end.metadata,
+        ...{ projectId, jobId, status: verdict.kind, cfwStatus, reason, message, beginTime, endTime },
+        enqueuedAt: new Date(enqueuedAt).toISOString(),
+        ...{ polls, watchId, errorCounts: mostFrequent(errorCounts), lastError, metadata },
       },
     } as CfwJobEvent;
-    const [isNew, entryId] = await this.#redis.cfwPublishOnce(
+    const [isNew, entryId] = await this.#publishOnce(
       memoryKey(stream, key),
       stream,
       dedupTtlMs,
       maxLength,
-      status,
+      verdict.kind,
       ...toEntry(event),
     );
     return { entryId, isNew: isNew === 1 };

@@ -25,7 +25,7 @@ export interface GaugeSources {
 }
 
 /** How the worker of this process stands; see `JobWorker`. */
-export type WorkerState = Pick<JobWorker, 'load' | 'line'>;
+export type WorkerState = Pick<JobWorker, 'load' | 'backlog' | 'fleet'>;
 
 /** What the learner of this process tells of itself; see `ScheduleLearner`. */
 export type LearnerState = Pick<ScheduleLearner, 'learned' | 'knownJobs'>;
@@ -49,6 +49,10 @@ export function addGauges(registry: Registry, sources: GaugeSources): () => Prom
   const held = gauge('held_jobs', 'Jobs that wait in this process for their next poll, rather than in the queue.');
   const overdue = gauge('overdue_seconds', 'How long the job that has been due for longest has waited to be taken.');
   const paused = gauge('queue_paused', 'Whether somebody has paused the queue.');
+  const fleet = gauge('fleet_processes', 'Processes that work on the queue, as this one last heard.');
+  const housekeeper = gauge('housekeeper', 'Whether this process is the housekeeper of the queue.');
+  const rateShare = gauge('rate_share', 'Calls a second that this process may make just now; +Inf: no limit.');
+  const fullLook = gauge('housekeeper_look_seconds', "How long the housekeeper's last look at all jobs took.");
   const holdBack = gauge('hold_back_seconds', 'How long all processes hold back from now on, since CFW asked for it.');
   const entries = gauge('stream_entries', 'Events on the stream.');
   const maxEntries = gauge('stream_max_entries', 'Events that the stream keeps at least; 0: all.');
@@ -94,8 +98,13 @@ export function addGauges(registry: Registry, sources: GaugeSources): () => Prom
     if (worker !== undefined) {
       running.set(worker.load.running);
       held.set(worker.load.held);
-      overdue.set(worker.line.overdueMs / 1_000);
-      paused.set(worker.line.paused ? 1 : 0);
+      overdue.set(worker.backlog.overdueMs / 1_000);
+      paused.set(worker.backlog.paused ? 1 : 0);
+      const { processes, isHousekeeper, share, fullLookMs } = worker.fleet;
+      fleet.set(processes);
+      housekeeper.set(isHousekeeper ? 1 : 0);
+      rateShare.set(share);
+      if (fullLookMs !== null) fullLook.set(fullLookMs / 1_000);
     }
     for (const one of [holdBack, entries, price, expectedPolls, expectedDelay]) one.remove();
     const { learner } = sources;

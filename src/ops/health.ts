@@ -124,6 +124,24 @@ export function cfwCheck(): { check: HealthCheck; answered: (answer: PollAnswer)
   };
 }
 
+/** Redis may refuse writes for this long before the sidecar is unready, in milliseconds: a failover takes some seconds. */
+const REFUSAL_LIMIT_MS = 3_000;
+
+/** Whether Redis accepts writes: else nothing can be published. */
+export function writesCheck(
+  refusal: () => { readonly since: number; readonly message: string } | undefined,
+): HealthCheck {
+  return {
+    required: true,
+    look() {
+      const current = refusal();
+      const refusedMs = current === undefined ? 0 : performance.now() - current.since;
+      if (current === undefined || refusedMs < REFUSAL_LIMIT_MS) return { error: null };
+      return { error: `Redis refuses writes: ${current.message}`, since: Date.now() - refusedMs };
+    },
+  };
+}
+
 /** So long with jobs that are due and may be taken, and none taken, is no hiccup. */
 const STUCK_MS = 5_000;
 /** Something is wrong after so long: a restart, or jobs of a killed worker, take less. */

@@ -1,18 +1,14 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { TokenOutcome } from '../client.js';
 import { VERSION } from '../lib/version.js';
-import type { FailureKind, FailureReason, PollAnswer } from '../polling/index.js';
-import type { JobObserver, PollJob } from '../queue/index.js';
+import type { FailureKind, FailureReason } from '../polling/index.js';
+import type { JobEvents, PollJob } from '../queue/index.js';
 
 /** What is counted in this process, in one registry. */
 export interface Metrics {
   readonly registry: Registry;
-  /** Counts what happens to jobs. */
-  readonly observer: JobObserver;
-  /** Measures how long a call takes. */
-  timed(call: () => Promise<PollAnswer>): Promise<PollAnswer>;
-  /** The limiter has stopped a fetch or a held job's further call. */
-  limited(what: 'fetch' | 'held'): void;
+  /** Counts what happens to jobs from now on. */
+  count(events: JobEvents): void;
   /** IAM was asked for a token. */
   tokenFetched(outcome: TokenOutcome): void;
 }
@@ -134,7 +130,7 @@ export function createMetrics({ projectLabel = false } = {}): Metrics {
     for (const reason of REASONS) events.inc({ status: 'failed', reason, published: 'new', ...project }, 0);
   };
   const projects = new Set<string>();
-  const labelOf = ({ projectId }: PollJob): { project?: string } => {
+  const labelOf = ({ projectId }: Pick<PollJob, 'projectId'>): { project?: string } => {
     if (!projectLabel) return {};
     const project = projects.has(projectId) || projects.size < MAX_PROJECTS ? projectId : OTHER_PROJECTS;
     if (!projects.has(project)) beginAtZero({ project });
@@ -147,45 +143,30 @@ export function createMetrics({ projectLabel = false } = {}): Metrics {
 
   return {
     registry,
-    observer: {
-      accepted(job) {
-        labelOf(job);
-      },
-      polled(job, answer, _history, _before, lateMs) {
+    count(jobEvents) {
+      jobEvents.on('accepted', (job) => void labelOf(job));
+      jobEvents.on('calling', () => callsUnderWay.inc());
+      jobEvents.on('polled', ({ job, answer, lateMs, tookMs }) => {
         const outcome = answer.kind === 'job' ? statusOutcome(answer.status) : FAILURE_OUTCOMES[answer.kind];
         polls.inc({ outcome, ...labelOf(job) });
-        if (answer.kind !== 'withheld') lateness.observe(lateMs / 1_000);
-      },
-      ended({ job, verdict, enqueuedAt, history }, _entryId, isNew) {
+        if (tookMs !== null) callsUnderWay.dec();
+        if (tookMs === null || answer.kind === 'withheld') return;
+        lateness.observe(lateMs / 1_000);
+        callDuration.observe(tookMs / 1_000);
+      });
+      jobEvents.on('ended', ({ job, verdict, enqueuedAt, history }, { isNew }) => {
         const reason = verdict.kind === 'failed' ? verdict.reason : '';
         events.inc({ status: verdict.kind, reason, published: isNew ? 'new' : 'known', ...labelOf(job) });
         if (!isNew) return;
         const now = Date.now();
-        jobDuration.observe((now - enqueuedAt) / 1_000);
+        jobDuration.observe(Math.max(0, now - enqueuedAt) / 1_000);
         // Clocks differ, so the event can seem to come before the end.
         const endedAt = Date.parse(history.endTime ?? '');
         if (Number.isFinite(endedAt)) eventDelay.observe(Math.max(0, now - endedAt) / 1_000);
-      },
-      unfit() {
-        events.inc({ status: 'failed', reason: 'INVALID_REQUEST', published: 'new' });
-      },
-      trouble() {
-        troubles.inc();
-      },
-    },
-    async timed(call) {
-      callsUnderWay.inc();
-      const begunAt = performance.now();
-      try {
-        const answer = await call();
-        if (answer.kind !== 'withheld') callDuration.observe((performance.now() - begunAt) / 1_000);
-        return answer;
-      } finally {
-        callsUnderWay.dec();
-      }
-    },
-    limited(what) {
-      limited.inc({ what });
+      });
+      jobEvents.on('invalid', () => events.inc({ status: 'failed', reason: 'INVALID_REQUEST', published: 'new' }));
+      jobEvents.on('error', () => troubles.inc());
+      jobEvents.on('limited', (what) => limited.inc({ what }));
     },
     tokenFetched(outcome) {
       tokenFetches.inc({ outcome });

@@ -1,116 +1,110 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pRetry from 'p-retry';
+import type { PollAnswer } from './answer.js';
 import { type Deadline, type NextStep, nextStep } from './deadline.js';
+import { type PollHistory, remember } from './history.js';
 import type { Schedule } from './schedule.js';
-import { decide, type History, type PollAnswer, remember, timedOut, type Verdict } from './verdict.js';
+import { decide, type FinalVerdict, timedOut } from './verdict.js';
 
-/** What the loop needs to know and to be able to do. */
+/** What the loop works with. */
 export interface PollLoopOptions {
   /**
-   * One call to CFW; it never throws, a failed call is an answer too.
+   * One call to CFW. It never throws: a failed call is an answer too. `undefined` means that no call could be made now, so the
+   * job goes back to the queue at once.
    *
-   * @param maxMs how long it may take at the most, in milliseconds: an answer after the deadline comes too late.
+   * @param maxMs the longest it may take, in milliseconds: an answer after the deadline comes too late.
    */
-  readonly poll: (maxMs: number) => Promise<PollAnswer>;
-  /** Asked before each further call; where it says no, the job is parked at once, to stand in line for its call. */
+  readonly poll: (maxMs: number) => Promise<PollAnswer | undefined>;
+  /** Asked before each further call. False parks the job at once, to wait in the backlog for its call. */
   readonly admit: () => Promise<boolean>;
-  /** Told each answer, with what was known before and what is known with it. */
-  readonly observe?: (answer: PollAnswer, history: History, before: History) => void;
+  /** Gets each answer, with the history before and after it. */
+  readonly observe?: (answer: PollAnswer, history: PollHistory, before: PollHistory) => void;
   readonly schedule: Schedule;
   readonly deadline: Deadline;
   /** What earlier polls found out, by this process or others. */
-  readonly history: History;
+  readonly history: PollHistory;
   /**
-   * Whether to wait this long (milliseconds) here, holding the job; else it is parked, with the history. Where it says
-   * yes, it is told the end of the wait by `release`.
+   * Whether to wait this long (milliseconds) here, holding the job; else it is parked, with the history. After `true`,
+   * `release` is called at the end of the wait.
    */
-  readonly hold: (delayMs: number, history: History) => boolean;
+  readonly hold: (delayMs: number, history: PollHistory) => boolean | Promise<boolean>;
   readonly release: () => void;
   /** Cuts every wait short: the job is then parked until its next step. A call under way is not cut. */
   readonly signal: AbortSignal;
-  /** The clock, in epoch milliseconds; `Date.now` unless told. */
+  /** The clock, in epoch milliseconds. @default Date.now */
   readonly now?: () => number;
 }
 
-/** How the loop ended: with the job's end, or with the time at which it has to be taken up again. */
+/** How the loop ended: with the job's end, or with the time at which the job is due again. */
 export type PollLoopResult =
-  | { readonly kind: 'ended'; readonly verdict: Exclude<Verdict, { kind: 'pending' }>; readonly history: History }
-  | { readonly kind: 'park'; readonly until: number; readonly history: History };
+  | { readonly kind: 'ended'; readonly verdict: FinalVerdict; readonly history: PollHistory }
+  | { readonly kind: 'park'; readonly until: number; readonly history: PollHistory };
 
-/** Thrown to p-retry where the job has to be asked for again; nobody looks at it, so one is enough. */
-const NOT_ENDED = new Error('the job has not ended');
+/** Makes p-retry go on; every other error is a defect and ends the loop. */
+const STILL_RUNNING = new Error('the job has not ended');
 
 /**
  * Polls a job until it ends or is better parked.
  *
- * p-retry drives the attempts, but its delays are switched off: it copies them once and counts attempts, while the
- * schedule goes by the time since enqueueing. `shouldRetry` asks the schedule and does the waiting instead.
+ * p-retry drives the attempts. Its own delays count attempts, while the schedule goes by the time since enqueueing, so they
+ * are off (`minTimeout: 0`) and each further attempt begins by waiting.
  */
 export async function pollUntilEnd(options: PollLoopOptions): Promise<PollLoopResult> {
   const { poll, admit, observe, schedule, deadline, hold, release, signal, now = Date.now } = options;
   let history = options.history;
-  let waitMs: number | undefined;
-  let failed = false;
-  // Kept out here, since p-retry would throw an answer away that comes in after the signal was aborted.
-  let result: PollLoopResult | undefined;
+  /** When the next poll may come, according to the last answer. */
+  let next = (): NextStep => ({ at: now(), step: 'poll' });
 
-  const timeOut = (): PollLoopResult => ({
-    kind: 'ended',
-    verdict: timedOut(history, deadline.at - deadline.enqueuedAt),
-    history,
-  });
+  const park = (until: number): PollLoopResult => ({ kind: 'park', until, history });
+  const timeOut = (): PollLoopResult => {
+    const verdict = timedOut(history, deadline.at - deadline.enqueuedAt);
+    return { kind: 'ended', verdict, history };
+  };
 
-  // The last poll was made before (then the job was parked until its deadline), so only the deadline is left.
+  // The last poll was made before the job was parked, so only the deadline is left.
   if (history.lastPollAt !== null && history.lastPollAt >= deadline.lastPollAt && now() >= deadline.at)
     return timeOut();
 
-  const attempt = async () => {
+  /** @returns undefined once the next poll may be made, else how the loop ends. */
+  const waitForTurn = async (): Promise<PollLoopResult | undefined> => {
+    const { at, step } = next();
+    const delayMs = at - now();
+    if (delayMs > 0) {
+      if (signal.aborted || !(await hold(delayMs, history))) return park(at);
+      const waited = await sleep(delayMs, true, { signal })
+        .catch(() => false)
+        .finally(release);
+      if (!waited) return park(at);
+    }
+    if (step === 'time-out') return timeOut();
+    return (await admit()) ? undefined : park(at);
+  };
+
+  const attempt = async (attemptNumber: number): Promise<PollLoopResult> => {
+    const stopped = attemptNumber > 1 ? await waitForTurn() : undefined;
+    if (stopped !== undefined) return stopped;
     const polledAt = now();
-    // Who was overdue from the start gets the time of a whole call.
+    // A job that was overdue from the start gets the time of a whole call.
     const answer = await poll(polledAt < deadline.at ? deadline.at - polledAt : Number.POSITIVE_INFINITY);
-    failed = answer.kind !== 'job';
+    if (answer === undefined) return park(polledAt);
     const before = history;
     history = remember(before, answer, polledAt);
     observe?.(answer, history, before);
     const verdict = decide(answer, history, now());
-    if (verdict.kind === 'pending') {
-      waitMs = verdict.waitMs;
-      throw NOT_ENDED;
-    }
-    result = { kind: 'ended', verdict, history };
+    if (verdict.kind !== 'pending') return { kind: 'ended', verdict, history };
+    const { waitMs } = verdict;
+    next = () => {
+      const scheduledMs = schedule(now() - deadline.enqueuedAt, answer.kind !== 'job');
+      return nextStep(now(), waitMs === 0 ? 0 : Math.max(scheduledMs, waitMs ?? 0), deadline);
+    };
+    throw STILL_RUNNING;
   };
 
-  const waitForNextPoll = async ({ error }: { error: Error }): Promise<boolean> => {
-    if (error !== NOT_ENDED) return false;
-    const scheduledMs = schedule(now() - deadline.enqueuedAt, failed);
-    const next: NextStep = nextStep(now(), waitMs === 0 ? 0 : Math.max(scheduledMs, waitMs ?? 0), deadline);
-    const delayMs = next.at - now();
-    if (delayMs > 0) {
-      result = { kind: 'park', until: next.at, history };
-      if (signal.aborted || !hold(delayMs, history)) return false;
-      const waited = await sleep(delayMs, true, { signal })
-        .catch(() => false)
-        .finally(release);
-      if (!waited) return false;
-    }
-    if (next.step === 'time-out') {
-      result = timeOut();
-      return false;
-    }
-    if (await admit()) return true;
-    // Since then it has been due, also while it stands in line.
-    result = { kind: 'park', until: next.at, history };
-    return false;
-  };
-
-  await pRetry(attempt, {
+  return await pRetry(attempt, {
     retries: Number.POSITIVE_INFINITY,
     minTimeout: 0,
+    factor: 1,
     randomize: false,
-    shouldRetry: waitForNextPoll,
-  }).catch((error: unknown) => {
-    if (error !== NOT_ENDED) throw error;
+    shouldRetry: ({ error }) => error === STILL_RUNNING,
   });
-  if (result === undefined) throw new Error('the poll loop ended without a result');
-  return result;
 }

@@ -1,12 +1,14 @@
+export type { Backlog, Duty } from './housekeeper.js';
 export { JOB_STATES, QueueInspector, type QueueState } from './inspector.js';
 export {
   type CfwJobRequest,
+  type InvalidJob,
   jobDataSchema,
   MAX_METADATA_BYTES,
   MAX_TIMEOUT_MS,
   type PollJob,
-  type UnfitJob,
 } from './job.js';
+export { type JobEventMap, JobEvents, type PolledJob } from './job-events.js';
 export { type QueueLoad, queueLoad } from './load.js';
 export {
   CfwJobProducer,
@@ -17,4 +19,4 @@ export {
 } from './producer.js';
 export { type Progress, parseProgress } from './progress.js';
 export { JobWorker } from './worker.js';
-export type { EndedJob, JobObserver, JobResult, JobWorkerOptions } from './worker-options.js';
+export type { JobResult, JobWorkerOptions } from './worker-options.js';

@@ -51,7 +51,7 @@ export const jobDataSchema = z.object(
 /** What a producer gives for one job. */
 export type CfwJobRequest = z.input<typeof jobDataSchema>;
 
-/** A job whose data fits. */
+/** A job whose data is valid. */
 export interface PollJob {
   readonly projectId: string;
   readonly jobId: string;
@@ -61,26 +61,35 @@ export interface PollJob {
   readonly traceparent: string | null;
 }
 
-/** A job whose data does not fit, and what could be read of it all the same. */
-export interface UnfitJob {
+/** A job whose data is invalid, and what could be read of it all the same. */
+export interface InvalidJob {
   readonly projectId: string | null;
   readonly jobId: string | null;
   readonly watchId: string | null;
   readonly metadata: Record<string, unknown> | null;
   readonly traceparent: string | null;
-  /** One line for each field that does not fit. */
+  /** One line for each invalid field. */
   readonly problems: readonly string[];
 }
 
 /** Stands in for the data of a job whose data is no JSON. */
 export const NOT_JSON = Symbol('not JSON');
 
+/** What stands in the queue can be anything. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return NOT_JSON;
+  }
+}
+
 /**
  * Reads a job's data, whatever it is.
  *
  * @param defaultProjectId `CFW_PROJECT_ID`, for data that names no project.
  */
-export function parseJobData(data: unknown, defaultProjectId: string | undefined): PollJob | UnfitJob {
+export function parseJobData(data: unknown, defaultProjectId: string | undefined): PollJob | InvalidJob {
   if (data === NOT_JSON) return { ...readableIds({}), problems: ['data is not JSON'] };
   const parsed = jobDataSchema.safeParse(data);
   const problems = (parsed.error?.issues ?? []).map(({ path, message }) => `${path.join('.') || 'data'} ${message}`);
@@ -100,7 +109,7 @@ export function parseJobData(data: unknown, defaultProjectId: string | undefined
   };
 }
 
-function readableIds(data: unknown): Omit<UnfitJob, 'problems'> {
+function readableIds(data: unknown): Omit<InvalidJob, 'problems'> {
   const fields = isJsonObject(data) ? (data as Record<string, unknown>) : {};
   const readable = (name: 'projectId' | 'jobId' | 'watchId') => id.safeParse(fields[name]).data ?? null;
   return {

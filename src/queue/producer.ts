@@ -118,12 +118,8 @@ export class CfwJobProducer {
     }
     // Ended without an event of its own: its data did not fit, or the event is forgotten.
     if (queued === undefined || queued.finishedOn !== undefined) return undefined;
-    const {
-      enqueuedAt = queued.timestamp,
-      polls = 0,
-      cfwStatus = null,
-      lastError = null,
-    } = parseProgress(queued.progress) ?? {};
+    const { enqueuedAt = queued.timestamp, history } = parseProgress(queued.progress) ?? {};
+    const { polls = 0, cfwStatus = null, lastError = null } = history ?? {};
     return {
       ...ids,
       // Where it was taken for the first time, its first call may still be under way.

@@ -1,5 +1,5 @@
 import type { RedisClient } from '../redis/index.js';
-import { NOT_JSON } from './job.js';
+import { parseJson } from './job.js';
 import { type Progress, parseProgress } from './progress.js';
 
 /** A job as it lies in the queue, read past BullMQ: without taking it, and whatever its data is. */
@@ -18,12 +18,14 @@ export interface QueuedJob {
  * Reads jobs that have not ended.
  *
  * @param key names a key of the BullMQ queue.
+ * @param now epoch milliseconds by Redis's clock.
  * @returns for each id, in order, its job; undefined where it has ended or is gone.
  */
 export async function readQueued(
   redis: RedisClient,
   key: (name: string) => string,
   ids: readonly string[],
+  now: number,
 ): Promise<(QueuedJob | undefined)[]> {
   const pipeline = redis.pipeline();
   for (const id of ids) {
@@ -36,14 +38,12 @@ export async function readQueued(
     if (error !== null) throw error;
     const [data = null, timestamp = null, opts = null, progressText = null, finishedOn = null] = fields;
     if (data === null || finishedOn !== null) return undefined;
-    const enqueuedAt = enqueueTime(Number(timestamp));
-    const progress = parseProgress(parseJson(progressText));
-    const { delay } = Object(parseJson(opts)) as { delay?: unknown };
+    const progress = parseProgress(parseJson(progressText ?? 'null'));
     return {
       queueJobId,
       data: parseJson(data),
-      enqueuedAt: progress?.enqueuedAt ?? enqueuedAt,
-      dueAt: progress?.dueAt ?? enqueuedAt + (typeof delay === 'number' ? delay : 0),
+      enqueuedAt: progress?.enqueuedAt ?? enqueueTime(Number(timestamp), now),
+      dueAt: dueTime(Number(timestamp), progress, parseJson(opts ?? 'null'), now),
       progress,
       isTaken: locks > 0,
     };
@@ -51,15 +51,12 @@ export async function readQueued(
 }
 
 /** When a job was enqueued, by its BullMQ timestamp; one in the future, or none at all, counts as now. */
-export function enqueueTime(timestamp: number): number {
-  const now = Date.now();
+export function enqueueTime(timestamp: number, now: number): number {
   return timestamp > 0 && timestamp <= now ? timestamp : now;
 }
 
-function parseJson(text: string | null): unknown {
-  try {
-    return text === null ? undefined : JSON.parse(text);
-  } catch {
-    return NOT_JSON;
-  }
+/** When a job was or will be due: by its progress, else by its enqueueing and the delay that its producer gave it. */
+export function dueTime(timestamp: number, progress: Progress | undefined, opts: unknown, now: number): number {
+  const { delay } = Object(opts) as { delay?: unknown };
+  return progress?.dueAt ?? enqueueTime(timestamp, now) + (typeof delay === 'number' ? delay : 0);
 }

@@ -1,15 +1,21 @@
 import { createRequire } from 'node:module';
-import type { Telemetry } from 'bullmq';
+import { SpanKind, type Telemetry, TelemetryAttributes, trace } from 'bullmq';
 import { VERSION } from '../lib/version.js';
+import type { Taken } from './store.js';
 
 /** Under this every copy of `@opentelemetry/api` 1.x finds what has been set up in the process. */
 const OPENTELEMETRY = Symbol.for('opentelemetry.js.api.1');
 
+/** An option for a queue; empty where there is none. */
+export interface HostTelemetry {
+  readonly telemetry?: Telemetry;
+}
+
 /**
- * BullMQ's hook for OpenTelemetry where whoever runs this process has set up tracing, as an option for a queue or a worker.
+ * BullMQ's hook for OpenTelemetry where whoever runs this process has set up tracing, as an option for a queue.
  * Else it is empty, and nothing is loaded.
  */
-export function hostTelemetry(): { readonly telemetry?: Telemetry } {
+export function hostTelemetry(): HostTelemetry {
   const host = (globalThis as { [OPENTELEMETRY]?: { readonly trace?: unknown } })[OPENTELEMETRY];
   if (host?.trace === undefined) return {};
   const require = createRequire(import.meta.url);
@@ -36,4 +42,27 @@ export function hostTelemetry(): { readonly telemetry?: Telemetry } {
       },
     },
   };
+}
+
+/** Works on a job in the trace of whoever enqueued it, as BullMQ's worker does. */
+export async function inTraceOf<T>(
+  { id, name, opts }: Taken,
+  { telemetry }: HostTelemetry,
+  queueName: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  // BullMQ's own types do not have that there may be none.
+  if (telemetry === undefined) return await work();
+  return await trace(
+    telemetry,
+    SpanKind.CONSUMER,
+    queueName,
+    'process',
+    queueName,
+    async (span) => {
+      span?.setAttributes({ [TelemetryAttributes.JobId]: id, [TelemetryAttributes.JobName]: name });
+      return await work();
+    },
+    opts.telemetry?.metadata,
+  );
 }

@@ -1,4 +1,4 @@
-import type { History } from '../polling/index.js';
+import type { PollHistory } from '../polling/index.js';
 
 /** Bins for each doubling of the time: each is 2.9 % longer than the one before it. */
 const BINS_PER_DOUBLING = 24;
@@ -55,7 +55,7 @@ export interface Observation {
  */
 export function observe(
   enqueuedAt: number,
-  { runningAt, lastPollAt, beginTime, endTime, cfwStatus }: History,
+  { runningAt, lastPollAt, beginTime, endTime, cfwStatus }: PollHistory,
   random: () => number = Math.random,
 ): Observation | undefined {
   if (runningAt === null || lastPollAt === null) return undefined;

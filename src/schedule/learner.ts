@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { History, Schedule } from '../polling/index.js';
+import type { PollHistory, Schedule } from '../polling/index.js';
 import { observe, quantile, sum } from './durations.js';
 import {
   type LearnedSchedule,
@@ -15,10 +15,10 @@ export interface ScheduleLearnerOptions extends LearnedScheduleOptions {
   readonly memory: DurationMemory;
   /** How much there is to do just now. */
   readonly load: () => Promise<Load>;
-  /** Told when the schedule is made anew, with the one before; undefined stands for the backoff. */
+  /** The schedule was computed; undefined stands for the backoff. */
   readonly onSchedule?: (learned: LearnedSchedule | undefined, before: LearnedSchedule | undefined) => void;
-  /** Told when Redis could not be read or written; the schedule stays as it was. */
-  readonly onTrouble: (error: unknown) => void;
+  /** Redis could not be read or written; the schedule stays as it was. */
+  readonly onError: (error: unknown) => void;
   /** How often the memory is read, in milliseconds. */
   readonly readEveryMs: number;
 }
@@ -53,10 +53,10 @@ export class ScheduleLearner {
   }
 
   /** Adds a job that is over, unless it teaches nothing. */
-  async learn(enqueuedAt: number, history: History): Promise<void> {
+  async learn(enqueuedAt: number, history: PollHistory): Promise<void> {
     const observation = observe(enqueuedAt, history);
     if (observation === undefined) return;
-    await this.#options.memory.learn(observation, this.#eraMs).catch((error: unknown) => this.#trouble(error));
+    await this.#options.memory.learn(observation, this.#eraMs).catch((error: unknown) => this.#failed(error));
   }
 
   /** Makes the schedule anew from what all processes know now. */
@@ -74,7 +74,7 @@ export class ScheduleLearner {
     const { readEveryMs } = this.#options;
     const { signal } = this.#stopping;
     while (!signal.aborted) {
-      await this.refresh().catch((error: unknown) => this.#trouble(error));
+      await this.refresh().catch((error: unknown) => this.#failed(error));
       await sleep(readEveryMs, undefined, { signal, ref: false }).catch(() => {});
     }
   }
@@ -83,8 +83,8 @@ export class ScheduleLearner {
     this.#stopping.abort();
   }
 
-  /** What fails since the connection is being closed is no trouble. */
-  #trouble(error: unknown): void {
-    if (!this.#stopping.signal.aborted) this.#options.onTrouble(error);
+  /** What fails because the connection is being closed is no error. */
+  #failed(error: unknown): void {
+    if (!this.#stopping.signal.aborted) this.#options.onError(error);
   }
 }

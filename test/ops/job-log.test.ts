@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { jobLog } from '../../src/ops/job-log.js';
 import { createLogger } from '../../src/ops/logger.js';
-import { type History, NEW_HISTORY, type PollAnswer } from '../../src/polling/index.js';
+import { type PollHistory, NEW_HISTORY, type PollAnswer } from '../../src/polling/index.js';
 import type { JobObserver, PollJob } from '../../src/queue/index.js';
 
 const JOB = { projectId: 'p', jobId: 'j', watchId: null, timeoutMs: null, metadata: null } as PollJob;
@@ -15,7 +15,7 @@ beforeEach(() => {
 
 /** Tells of polls, one each 25 s, that find what has been so since the first of them. */
 function poll(times: number, answer: PollAnswer, since: 'deniedSince' | 'unknownStatusSince'): void {
-  let before: History = NEW_HISTORY;
+  let before: PollHistory = NEW_HISTORY;
   for (let n = 0; n < times; n += 1) {
     const history = { ...before, polls: n + 1, lastPollAt: 1_000_000 + n * 25_000, [since]: 1_000_000 };
     log.polled(JOB, answer, history, before, 0);

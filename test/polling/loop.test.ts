@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { type Deadline, deadlineOf } from '../../src/polling/deadline.js';
 import { type PollLoopOptions, type PollLoopResult, pollUntilEnd } from '../../src/polling/loop.js';
-import { type FailedCall, type History, NEW_HISTORY, type PollAnswer } from '../../src/polling/verdict.js';
+import { type FailedCall, type PollHistory, NEW_HISTORY, type PollAnswer } from '../../src/polling/verdict.js';
 import { exponentialBackoff } from '../../src/schedule/backoff.js';
 
 const T0 = 1_700_000_000_000;
@@ -162,7 +162,7 @@ describe('a job that runs', () => {
   });
 
   it('goes on with the history of earlier runs', async () => {
-    const history: History = { ...NEW_HISTORY, polls: 6, errorCounts: { 'APIGW.0308': 2 }, lastPollAt: T0 - 1_000 };
+    const history: PollHistory = { ...NEW_HISTORY, polls: 6, errorCounts: { 'APIGW.0308': 2 }, lastPollAt: T0 - 1_000 };
     const run = new Run([throttled(1), SUCCESS], { history, schedule: () => 2 });
     expect(await run.start({ hold: run.holding })).toMatchObject({
       history: { polls: 8, errorCounts: { 'APIGW.0308': 3 }, cfwStatus: 'Success', lastPollAt: T0 + 2 },
@@ -396,14 +396,14 @@ describe('a job that is parked after each poll, with its history as JSON', () =>
       run.now += pollMs;
       return answer;
     };
-    let history: History = NEW_HISTORY;
+    let history: PollHistory = NEW_HISTORY;
     // Two minutes in delays of a second or more.
     while (polledAt.length < 200) {
       const result = await run.start({ poll, history });
       if (result.kind === 'ended') return { deadline, polledAt, result, endedAt: run.now };
       expect(result.until).toBeGreaterThan(run.now);
       run.now = result.until;
-      history = JSON.parse(JSON.stringify(result.history)) as History;
+      history = JSON.parse(JSON.stringify(result.history)) as PollHistory;
     }
     throw new Error('the job does not come to an end');
   }

@@ -3,7 +3,7 @@ import {
   decide,
   type FailedCall,
   type FailureKind,
-  type History,
+  type PollHistory,
   type JobAnswer,
   NEW_HISTORY,
   remember,
@@ -35,7 +35,7 @@ const SAYS_NOTHING: readonly FailureKind[] = ['transient', 'throttled', 'unautho
 type Poll = readonly [secondsAfterT0: number, answer: JobAnswer | FailedCall];
 
 /** What polls leave behind. */
-function historyOf(...polls: Poll[]): History {
+function historyOf(...polls: Poll[]): PollHistory {
   return polls.reduce((history, [seconds, answer]) => remember(history, answer, T0 + seconds * 1_000), NEW_HISTORY);
 }
 
@@ -231,7 +231,7 @@ describe('the history', () => {
 });
 
 describe('a job that timed out', () => {
-  it.each<[string, History, string]>([
+  it.each<[string, PollHistory, string]>([
     ['the last status', historyOf([0, job('Running')], [1, failure('transient')]), 'CFW last said Running'],
     ['the last error, where there was never a status', historyOf([0, failure('throttled')]), 'failed with CODE'],
     ['that nothing was ever answered', NEW_HISTORY, 'CFW never answered'],

@@ -2,8 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Queue } from 'bullmq';
 import type { PollAnswer } from '../../src/polling/index.js';
-import { Fetcher } from '../../src/queue/fetcher.js';
 import { JobWorker, type JobWorkerOptions } from '../../src/queue/index.js';
+import { Intake } from '../../src/queue/intake.js';
+import { Slots } from '../../src/queue/slots.js';
+import { QueueStore, type Taken } from '../../src/queue/store.js';
 import { eventually } from '../support/eventually.js';
 import { useRedis } from '../support/redis.js';
 
@@ -88,9 +90,7 @@ describe('a worker', () => {
 
   it('whose fetch never returns tells for how long jobs have been due, and begins anew by itself', async () => {
     // Only the first fetch: a reply that was lost with its connection, say.
-    jest
-      .spyOn(Fetcher.prototype as unknown as { moveToActive(): Promise<void> }, 'moveToActive')
-      .mockImplementationOnce(() => new Promise(() => {}));
+    jest.spyOn(QueueStore.prototype, 'take').mockImplementationOnce(() => new Promise(() => {}));
     const { worker, ended, troubles } = startWorker({ poll: async () => SUCCESS });
     await enqueue(3);
     await eventually(() => worker.stuckMs > 2_000, { what: 'that it is known to be stuck' });
@@ -229,61 +229,99 @@ describe('a worker', () => {
       jobId: 'j0',
     });
   });
+
+  it('puts a job back that was removed with its lock while it was held for long', async () => {
+    let polls = 0;
+    const { worker } = startWorker({
+      poll: async () => {
+        polls += 1;
+        return RUNNING;
+      },
+      schedule: () => (polls < 3 ? 50 : 14_000),
+    });
+    await enqueue(1);
+    await eventually(() => polls === 3 && worker.load.held === 1);
+    const queue = new Queue('cfw-jobs', { prefix: '{cfw}', connection: server.redis.client });
+    await queue.obliterate({ force: true });
+    await eventually(async () => (await queue.getJob('p.j0')) !== undefined, {
+      timeoutMs: 30_000,
+      what: 'that the job is back',
+    });
+    await queue.close();
+  });
 });
 
-describe('a fetcher', () => {
-  it('fetches at once where it is allowed more jobs, though none of those that it has ends', async () => {
-    const fetched: (string | undefined)[] = [];
-    const release = new AbortController();
-    const fetcher = new Fetcher(
-      'cfw-jobs',
-      async (job) => {
-        fetched.push(job.id);
-        await sleep(600_000, undefined, { signal: release.signal }).catch(() => {});
+describe('an intake', () => {
+  const steps: (() => unknown)[] = [];
+  afterEach(async () => {
+    for (const step of steps.splice(0)) await step();
+  });
+
+  function startIntake(maxAtHand: number, limiter: { max: number; duration: number }) {
+    const store = new QueueStore({
+      redis: server.redis.client,
+      queueName: 'cfw-jobs',
+      queuePrefix: '{cfw}',
+      limiter,
+      lockMs: 10_000,
+      stalledEveryMs: 5_000,
+      keepEnded: { age: 60, count: 100 },
+      onError: () => {},
+    });
+    const taken: Taken[] = [];
+    let limited = 0;
+    const slots: Slots = new Slots({ max: 100, maxAtHand }, () => intake.room());
+    const intake: Intake = new Intake({
+      store,
+      slots,
+      newToken: () => `token-${taken.length}`,
+      onTaken: (job) => {
+        slots.take();
+        taken.push(job);
       },
-      { connection: server.redis.client, prefix: '{cfw}', concurrency: 2 },
-      () => {},
+      onLimited: () => {
+        limited += 1;
+      },
+      onError: () => {},
+    });
+    steps.push(
+      () => intake.stop(),
+      () => intake.ended,
+      () => store.close(),
     );
+    return { store, slots, intake, taken, limited: () => limited };
+  }
+
+  it('fetches at once where it is allowed more jobs, though none of those that it has ends', async () => {
+    const { slots, taken } = startIntake(2, { max: 1e15, duration: 1_000 });
     await enqueue(4);
-    await eventually(() => fetched.length === 2);
+    await eventually(() => taken.length === 2);
     await sleep(100);
-    expect(fetched).toHaveLength(2);
-    fetcher.allow(3);
-    await eventually(() => fetched.length === 3, { timeoutMs: 10_000, what: 'the fetch of a third job' });
-    fetcher.allow(1);
-    release.abort();
-    await eventually(() => fetched.length === 4);
-    await fetcher.close();
+    expect(taken).toHaveLength(2);
+    slots.hold();
+    await eventually(() => taken.length === 3, { timeoutMs: 2_000, what: 'the fetch of a third job' });
+    slots.release();
+    slots.leave();
+    await sleep(100);
+    expect(taken).toHaveLength(3);
+    slots.leave();
+    await eventually(() => taken.length === 4);
   });
 
   it('asks for no job while it knows that the limiter lets none through, also where one ends or is parked', async () => {
-    const fetched: (string | undefined)[] = [];
-    const results: string[] = [];
-    const release = new AbortController();
-    const fetcher: Fetcher = new Fetcher(
-      'cfw-jobs',
-      async (job, token) => {
-        fetched.push(job.id);
-        await sleep(600_000, undefined, { signal: release.signal }).catch(() => {});
-        if (fetched.length === 1 || job.id === fetched[0]) return;
-        await fetcher.park(job.id as string, token as string, 60_000);
-      },
-      {
-        connection: server.redis.client,
-        prefix: '{cfw}',
-        concurrency: 3,
-        limiter: { max: 2, duration: 60_000 },
-      },
-      (result) => results.push(result),
-    );
+    const { store, slots, intake, taken, limited } = startIntake(3, { max: 2, duration: 60_000 });
     await enqueue(4);
-    await eventually(() => results.at(-1) === 'limited');
+    await eventually(() => limited() === 1);
     // As BullMQ does it for who asks in the last millisecond of a window.
     await server.redis.client.del('{cfw}:cfw-jobs:limiter');
-    release.abort();
-    await eventually(async () => (await server.redis.client.llen('{cfw}:cfw-jobs:active')) === 0);
+    expect(intake.mayRefill).toBe(false);
+    const [ends, isParked] = taken as [Taken, Taken];
+    await store.complete(ends, 'done', intake.mayRefill, false);
+    await store.park(isParked, 60_000, intake.mayRefill);
+    slots.leave();
+    slots.leave();
+    expect(await server.redis.client.llen('{cfw}:cfw-jobs:active')).toBe(0);
     await sleep(200);
-    expect(fetched).toHaveLength(2);
-    await fetcher.close(true);
+    expect(taken).toHaveLength(2);
   });
 });

@@ -1,12 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
-import { type History, NEW_HISTORY, remember } from '../../src/polling/verdict.js';
+import { type PollHistory, NEW_HISTORY, remember } from '../../src/polling/verdict.js';
 import { BIN_COUNT, binOf, binStart, observe, quantile } from '../../src/schedule/durations.js';
 
 const T0 = Date.UTC(2026, 0, 1);
 const at = (seconds: number) => new Date(T0 + seconds * 1_000).toISOString();
 
 /** A job enqueued at T0, found running at 100 s and over at 110 s. */
-const ended = (change: Partial<History> = {}): History => ({
+const ended = (change: Partial<PollHistory> = {}): PollHistory => ({
   ...NEW_HISTORY,
   cfwStatus: 'Success',
   runningAt: T0 + 100_000,
@@ -15,7 +15,7 @@ const ended = (change: Partial<History> = {}): History => ({
   endTime: at(104),
   ...change,
 });
-const learned = (history: History, random = 0.5) => observe(T0, history, () => random);
+const learned = (history: PollHistory, random = 0.5) => observe(T0, history, () => random);
 const endedIn = (seconds: number) => ({ kind: 'ended', bin: binOf(seconds * 1_000) });
 
 describe('the bins', () => {
@@ -46,7 +46,7 @@ describe('a job that is over', () => {
     expect(learned(ended({ beginTime: at(3_600), endTime: at(3_705) }))).toEqual(endedIn(105));
   });
 
-  it.each<[string, Partial<History>]>([
+  it.each<[string, Partial<PollHistory>]>([
     ['are missing', { beginTime: null, endTime: null }],
     ['are years ago', { beginTime: '2022-01-05T08:15:01.000Z', endTime: '2022-01-05T08:15:15.000Z' }],
     ['are years apart', { beginTime: '2016-01-01T00:00:00.000Z', endTime: '2036-01-01T00:00:00.000Z' }],

@@ -75,7 +75,7 @@ export async function createDashboard(options: DashboardOptions): Promise<Dashbo
 /** What a job is called there: its ids, where it stands, and what CFW last said. */
 function nameOf(job: { data?: unknown; progress?: unknown; returnvalue?: unknown; processedOn?: unknown }): string {
   const { projectId, jobId, watchId } = (job.data ?? {}) as Record<string, unknown>;
-  const progress = parseProgress(job.progress);
+  const progress = parseProgress(job.progress)?.history;
   const ids = [projectId, jobId, watchId].filter((id) => typeof id === 'string').join('/');
   const { status } = (job.returnvalue ?? {}) as { status?: unknown };
   const state = typeof status === 'string' ? status : job.processedOn == null ? 'queued' : 'polling';

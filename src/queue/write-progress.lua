@@ -1,11 +1,11 @@
 --[[
-  Writes down what is known of a job that is held, unless another worker has it by now. Where somebody has removed it, it must
-  not come back as a job of nothing but its progress.
+  Writes the progress of a held job, unless another worker has the job by now. If the job was removed, it must not come back as a
+  job of nothing but its progress.
 
   KEYS[1]  BullMQ's lock of the job
   KEYS[2]  the job
 
-  ARGV[1]  the token of whoever holds it
+  ARGV[1]  the token of its holder
   ARGV[2]  its progress, as JSON
 ]]
 if redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('EXISTS', KEYS[2]) == 1 then

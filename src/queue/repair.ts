@@ -11,13 +11,13 @@ const isJson = (text: string | null | undefined) => {
 };
 
 /**
- * Mends what BullMQ itself keeps of a job and can no longer read, since a producer or a person wrote something else there.
- * BullMQ throws after it has made such a job active, so it would come back for ever. Its data is not touched: whatever it
- * is, it can be read, and told about.
+ * Repairs what BullMQ itself keeps of a job and can no longer read, since a producer or a person wrote something else there.
+ * BullMQ throws after it has made such a job active, so the job would come back for ever. Its data is not touched: invalid
+ * data is reported by an event.
  *
  * @param jobKey the Redis key of the job.
  */
-export async function mendJob(redis: RedisClient, jobKey: string): Promise<void> {
+export async function repairJob(redis: RedisClient, jobKey: string): Promise<void> {
   const [opts, progress, parent] = await redis.hmget(jobKey, 'opts', 'progress', 'parent');
   if (!isJson(opts)) await redis.hset(jobKey, 'opts', '{}');
   if (!isJson(progress)) await redis.hset(jobKey, 'progress', '0');
@@ -25,16 +25,16 @@ export async function mendJob(redis: RedisClient, jobKey: string): Promise<void>
 }
 
 /**
- * Puts jobs that BullMQ calls failed back into the queue. Ours never fail there, however they ended at CFW; one that did
- * was failed by a flow, by another version or by a person, and may have no event. Whoever takes it finds out: a job that
+ * Puts jobs that BullMQ calls failed back into the queue. Ours never fail there, however they ended at CFW; a failed one was
+ * failed by a flow, by another version or by a person, and may have no event. The worker that takes it finds out: a job that
  * was published before is not published again.
  */
-export async function reconcileFailed(queue: Queue, redis: RedisClient): Promise<void> {
+export async function repairFailed(queue: Queue, redis: RedisClient): Promise<void> {
   const { failed } = queue.keys;
   // Each one leaves the set, so the next ones are in front; one that cannot leave must not keep us here.
   for (const id of await redis.zrange(failed as string, '0', '999')) {
-    await mendJob(redis, queue.toKey(id));
-    // BullMQ fails a job that has this without asking anybody.
+    await repairJob(redis, queue.toKey(id));
+    // BullMQ fails a job that has this without asking a worker.
     await redis.hdel(queue.toKey(id), 'defa');
     const job = await queue.getJob(id);
     // Another process may have put it back at the same time.

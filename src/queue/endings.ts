@@ -1,0 +1,45 @@
+import type { EndedJob } from '../events/index.js';
+import { type Deadline, deadlineOf, NEW_HISTORY, timedOut } from '../polling/index.js';
+import { type InvalidJob, type PollJob, parseJobData } from './job.js';
+import type { QueuedJob } from './queued.js';
+import type { JobResult, JobWorkerOptions } from './worker-options.js';
+
+/** The deadline of a job by its own timeout, or by the one of jobs that name none. */
+export function deadlineFor(
+  options: Pick<JobWorkerOptions, 'timeoutMs' | 'callTimeoutMs'>,
+  job: PollJob | InvalidJob,
+  enqueuedAt: number,
+): Deadline {
+  const timeoutMs = ('problems' in job ? null : job.timeoutMs) ?? options.timeoutMs;
+  return deadlineOf(enqueuedAt, timeoutMs, options.callTimeoutMs);
+}
+
+/** Publishes that the data of a queue job is invalid. */
+export async function endInvalid(
+  { queueName, publisher, events }: JobWorkerOptions,
+  queueJobId: string,
+  job: InvalidJob,
+  enqueuedAt: number,
+): Promise<JobResult> {
+  const { entryId, isNew } = await publisher.publishInvalid({ queueName, queueJobId, job, enqueuedAt });
+  if (isNew) events.emit('invalid', queueJobId, job);
+  return { status: 'failed', entryId };
+}
+
+/** Ends a job in the backlog at its deadline. It stays in the queue; the worker that fetches it finds that it was published. */
+export async function endOverdue(
+  options: JobWorkerOptions,
+  { queueJobId, data, enqueuedAt, progress }: QueuedJob,
+): Promise<void> {
+  const job = parseJobData(data, options.projectId);
+  if ('problems' in job) {
+    await endInvalid(options, queueJobId, job, enqueuedAt);
+    return;
+  }
+  const { at } = deadlineFor(options, job, enqueuedAt);
+  const history = progress?.history ?? NEW_HISTORY;
+  const ended: EndedJob = { job, enqueuedAt, verdict: timedOut(history, at - enqueuedAt), history };
+  const result = await options.publisher.publish(ended);
+  // The run of a worker may have published it at the same moment.
+  if (result.isNew) options.events.emit('ended', ended, result);
+}

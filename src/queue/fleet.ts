@@ -1,0 +1,154 @@
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { defineScript, type RedisClient } from '../redis/index.js';
+import type { RedisClock } from './clock.js';
+import type { Pacer } from './pacer.js';
+
+/** How often a process speaks, in milliseconds; more often while it has fewer calls than it could make. */
+const SPEAK_MS = 1_000;
+const SPEAK_WHEN_SHORT_MS = 500;
+/** A share, and the lease of the housekeeper, end so long after the process spoke last, in milliseconds. */
+export const LEASE_MS = 2_000;
+/** A connection on which no answer comes for so many seconds is dead, though it looks well. */
+const DEAD_AFTER_S = 10;
+
+/** What one answer brings. */
+export interface FleetAnswer {
+  /** Whether this process is the housekeeper until its lease ends. */
+  readonly isHousekeeper: boolean;
+  /** What the housekeeper found last, as it wrote it; empty if this process is the housekeeper or none has looked yet. */
+  readonly found: string;
+}
+
+export interface FleetOptions {
+  readonly redis: RedisClient;
+  /** Redis key of the hash that the processes share. */
+  readonly key: string;
+  /** Names this process; the pid does not, since it is 1 in every container. */
+  readonly id: string;
+  /** Calls a second over all processes; 0 for no limit. */
+  readonly ratePerSecond: number;
+  readonly clock: RedisClock;
+  readonly pacer: Pacer;
+  /** Runs after each answer, before the next word; what it resolves to is written for the others. */
+  readonly onAnswer: (answer: FleetAnswer) => Promise<string | undefined>;
+  readonly onError: (error: unknown) => void;
+}
+
+/**
+ * The processes that work on one queue. Each speaks once a second, by one script: it asks for its share of the rate and for the
+ * lease of the housekeeper, and hears Redis's time and what the housekeeper found.
+ */
+export class Fleet {
+  readonly #options: FleetOptions;
+  readonly #speak: ReturnType<typeof defineScript<[number, number, number, number, string]>>;
+  readonly #stop = new AbortController();
+  #found = '';
+  #size = 1;
+  #isWaiting = false;
+  #silentS = 0;
+  #spokeAt = performance.now();
+  #wake: (() => void) | undefined;
+  #alarm: NodeJS.Timeout | undefined;
+  #ended: Promise<void> = Promise.resolve();
+
+  constructor(options: FleetOptions) {
+    this.#options = options;
+    const lua = readFileSync(new URL('./fleet.lua', import.meta.url), 'utf8');
+    this.#speak = defineScript(options.redis, 'cfwFleet', 1, lua);
+    if (options.ratePerSecond === 0) options.pacer.grant(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY);
+  }
+
+  start(): void {
+    this.#alarm = setInterval(() => this.#lookForDeadConnection(), 1_000).unref();
+    this.#ended = this.#run();
+  }
+
+  /** Processes that have spoken lately, this one included. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Speaks soon, since the share is too small. */
+  hurry(): void {
+    this.#wake?.();
+  }
+
+  /** Gives the share and the lease back. Resolves once Redis has answered, or cannot. */
+  async leave(): Promise<void> {
+    clearInterval(this.#alarm);
+    this.#stop.abort();
+    this.#wake?.();
+    await this.#ended;
+    const { key, id, ratePerSecond } = this.#options;
+    await this.#speak(key, id, -1, ratePerSecond, LEASE_MS, '').catch(() => {});
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      await this.#speakOnce().catch((error) => {
+        if (!signal.aborted) this.#options.onError(error);
+      });
+      const pauseMs = this.#options.pacer.isShort ? SPEAK_WHEN_SHORT_MS : SPEAK_MS;
+      await this.#pause(pauseMs);
+    }
+  }
+
+  async #speakOnce(): Promise<void> {
+    const { key, id, ratePerSecond, clock, pacer, onAnswer } = this.#options;
+    const { taken, refused } = pacer.report();
+    const sentAt = performance.now();
+    // What it used, with room to grow; all that there is if it could have made more calls.
+    const used = (taken * 1_000) / Math.max(SPEAK_WHEN_SHORT_MS / 2, sentAt - this.#spokeAt);
+    const want = refused ? ratePerSecond : Math.min(ratePerSecond, Math.ceil(used * 1.25) + 1);
+    this.#spokeAt = sentAt;
+    this.#isWaiting = true;
+    const [now, share, isHousekeeper, size, found] = await this.#speak(
+      key,
+      id,
+      want,
+      ratePerSecond,
+      LEASE_MS,
+      this.#found,
+    ).finally(() => {
+      this.#isWaiting = false;
+      this.#silentS = 0;
+    });
+    clock.measured(now, sentAt);
+    // Redis counted the lease from a later moment, so this end comes first.
+    if (ratePerSecond > 0) pacer.grant(share, sentAt + LEASE_MS);
+    this.#size = size;
+    this.#found = (await onAnswer({ isHousekeeper: isHousekeeper === 1, found })) ?? '';
+  }
+
+  /** Waits until the next word is due, or until it is asked to hurry and a quarter of a second has passed. */
+  async #pause(ms: number): Promise<void> {
+    const { signal } = this.#stop;
+    const soon = Math.min(ms, SPEAK_WHEN_SHORT_MS / 2);
+    await sleep(soon, undefined, { signal, ref: false }).catch(() => {});
+    if (signal.aborted || ms <= soon) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms - soon).unref();
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#wake = undefined;
+  }
+
+  /**
+   * The other end of a connection can be gone without a word; commands then wait for ever. It counts its own rounds rather than
+   * seconds, since a process that was suspended must not blame Redis.
+   */
+  #lookForDeadConnection(): void {
+    const { redis, onError } = this.#options;
+    if (!this.#isWaiting || redis.status !== 'ready') return;
+    this.#silentS += 1;
+    if (this.#silentS < DEAD_AFTER_S) return;
+    this.#silentS = 0;
+    onError(new Error(`Redis has not answered for ${DEAD_AFTER_S} s; reconnecting`));
+    redis.disconnect(true);
+  }
+}
