@@ -16,6 +16,8 @@ export const MAX_CALLS = 48;
 const MAX_TURN_WAIT_MS = 1_000;
 /** A held job waits for its next turn for up to this, in milliseconds; then it goes to the backlog. */
 const HELD_TURN_WAIT_MS = 50;
+/** A due job is fetched within this, in milliseconds. */
+const FETCH_MS = 100;
 /** After a turn was refused, calls count as scarce for this long, in milliseconds. */
 const SCARCE_MS = 1_000;
 /** The cool-down after a 429 that names none, in milliseconds: the gateway's shortest window. */
@@ -35,37 +37,36 @@ export interface CallOptions {
   readonly isOver: () => boolean;
 }
 
+export interface CallsOptions extends Pick<JobWorkerOptions, 'redis' | 'poll' | 'events'> {
+  readonly pacer: Pacer;
+  /** Names a key of the BullMQ queue. */
+  readonly key: (name: string) => string;
+  /** Epoch milliseconds by Redis's clock. */
+  readonly now: () => number;
+  /** Ends all calls. */
+  readonly cut: AbortSignal;
+  /** The share of the rate is too small. */
+  readonly onShort: () => void;
+}
+
 /** Calls to CFW: a few at a time in this process, and as many a second as its share of the rate. */
 export class Calls {
-  readonly #options: Pick<JobWorkerOptions, 'redis' | 'poll' | 'events'>;
+  readonly #options: CallsOptions;
   readonly #pacer: Pacer;
-  readonly #rateLimitKey: string;
+  readonly #admit: ReturnType<typeof defineScript<number>>;
   readonly #coolDown: ReturnType<typeof defineScript<null>>;
   readonly #places = pLimit(MAX_CALLS);
-  readonly #cut: AbortSignal;
-  readonly #onShort: () => void;
   #scarceUntil = 0;
   #coolUntil = 0;
+  #coolSeenAt = 0;
 
-  /**
-   * @param rateLimitKey BullMQ's rate-limit key of the queue.
-   * @param cut ends all calls.
-   * @param onShort runs when the share of the rate is too small.
-   */
-  constructor(
-    options: Pick<JobWorkerOptions, 'redis' | 'poll' | 'events'>,
-    pacer: Pacer,
-    rateLimitKey: string,
-    cut: AbortSignal,
-    onShort: () => void,
-  ) {
+  constructor(options: CallsOptions) {
     this.#options = options;
-    this.#pacer = pacer;
-    this.#rateLimitKey = rateLimitKey;
-    this.#cut = cut;
-    this.#onShort = onShort;
-    const lua = readFileSync(new URL('./cool-down.lua', import.meta.url), 'utf8');
-    this.#coolDown = defineScript(options.redis, 'cfwCoolDown', 1, lua);
+    this.#pacer = options.pacer;
+    const admit = readFileSync(new URL('./admit.lua', import.meta.url), 'utf8');
+    this.#admit = defineScript(options.redis, 'cfwAdmit', 5, admit);
+    const coolDown = readFileSync(new URL('./cool-down.lua', import.meta.url), 'utf8');
+    this.#coolDown = defineScript(options.redis, 'cfwCoolDown', 1, coolDown);
   }
 
   /**
@@ -74,6 +75,7 @@ export class Calls {
    * @returns undefined if no call could be made: there was no turn, a cool-down has begun, or the job's time ran out.
    */
   async make(job: PollJob, { turn: given, maxMs, onBegin, isOver }: CallOptions): Promise<PollAnswer | undefined> {
+    const { poll, cut } = this.#options;
     const askedAt = performance.now();
     const turn = given ?? this.#pacer.take(Math.min(MAX_TURN_WAIT_MS, maxMs));
     if (turn === undefined) {
@@ -84,9 +86,9 @@ export class Calls {
     if (earlyMs >= 1) await sleep(earlyMs);
     const answer = await this.#places(async () => {
       const now = performance.now();
-      if (isOver() || now < this.#coolUntil || this.#cut.aborted) return undefined;
+      if (isOver() || now < this.#coolUntil || cut.aborted) return undefined;
       onBegin();
-      return await this.#options.poll(job, this.#cut, Math.max(1, maxMs - (now - askedAt)));
+      return await poll(job, cut, Math.max(1, maxMs - (now - askedAt)));
     });
     if (answer === undefined || answer.kind === 'withheld') this.#pacer.giveBack();
     else if (answer.kind !== 'job') this.#obeyThrottle(answer);
@@ -94,36 +96,43 @@ export class Calls {
   }
 
   /**
-   * Whether a held job may make a further call now. A cool-down that another process has begun is seen at once.
+   * Whether a held job may make a further call now. Jobs in the backlog come first, and a cool-down that another process has
+   * begun is seen at once.
    *
    * @returns its turn; undefined sends the job to the backlog.
    */
   async admit(): Promise<Turn | undefined> {
+    const { key, now } = this.#options;
     const turn = this.#pacer.take(HELD_TURN_WAIT_MS);
-    if (turn === undefined) {
-      this.limited('held');
-      return undefined;
+    if (turn !== undefined) {
+      const keys = ['wait', 'prioritized', 'meta', 'limiter', 'delayed'].map(key);
+      // A job that became due this very moment is about to be fetched.
+      const refused = await this.#admit(...keys, Math.round(now()) - FETCH_MS, COOL_DOWN);
+      if (refused === 0) return turn;
+      this.#pacer.giveBack();
+      if (refused > 0) this.coolDownSeen(refused);
     }
-    const { redis } = this.#options;
-    const coolDownMs =
-      Number(await redis.get(this.#rateLimitKey)) >= COOL_DOWN ? await redis.pttl(this.#rateLimitKey) : 0;
-    if (coolDownMs <= 0) return turn;
-    this.#pacer.giveBack();
-    this.coolDownSeen(coolDownMs);
     this.limited('held');
     return undefined;
   }
 
   /** A cool-down that was found in Redis. */
   coolDownSeen(ms: number): void {
-    this.#coolUntil = Math.max(this.#coolUntil, performance.now() + ms);
+    this.#coolSeenAt = performance.now();
+    this.#coolUntil = Math.max(this.#coolUntil, this.#coolSeenAt + ms);
+  }
+
+  /** A job was fetched, so there is no cool-down in Redis: a person may have ended it. */
+  fetched(): void {
+    // One that began a moment ago may not have been there yet.
+    if (performance.now() - this.#coolSeenAt > COOL_DOWN_MS) this.#coolUntil = 0;
   }
 
   /** The rate lets no call through just now. */
   limited(what: 'fetch' | 'held'): void {
     this.#scarce(SCARCE_MS);
     this.#options.events.emit('limited', what);
-    if (this.#pacer.waitMs > MAX_TURN_WAIT_MS) this.#onShort();
+    if (this.#pacer.waitMs > MAX_TURN_WAIT_MS) this.#options.onShort();
   }
 
   /** Whether a turn was refused a moment ago: a held job would only have to go to the backlog after all. */
@@ -141,7 +150,7 @@ export class Calls {
     const ms = Math.ceil(retryAfterMs || COOL_DOWN_MS);
     this.#scarce(ms);
     this.coolDownSeen(ms);
-    this.#coolDown(this.#rateLimitKey, ms, COOL_DOWN).catch((error) =>
+    this.#coolDown(this.#options.key('limiter'), ms, COOL_DOWN).catch((error) =>
       this.#options.events.emit('error', error, undefined),
     );
   }

@@ -73,7 +73,11 @@ export class JobWorker {
     const key = (name: string) => this.#queue.toKey(name);
     const { now } = this.#clock;
     this.#refusal = new WriteRefusal((error) => events.emit('writes', error));
-    this.#calls = new Calls(options, this.#pacer, key('limiter'), this.#cutCalls.signal, () => this.#fleet.hurry());
+    this.#calls = new Calls({
+      ...{ redis, poll: options.poll, events, pacer: this.#pacer, key, now },
+      cut: this.#cutCalls.signal,
+      onShort: () => this.#fleet.hurry(),
+    });
     this.#slots = new Slots({ max: concurrency, maxAtHand: MAX_AT_HAND }, () => this.#intake.room());
     const deadlines = this.#deadlineWatch(key);
     this.#runs = new Runs({
@@ -91,7 +95,10 @@ export class JobWorker {
       slots: this.#slots,
       source: () => ({ store: this.#store, intake: this.#intake }),
       telemetry,
-      onTaken: () => this.#watchdog.taken(),
+      onTaken: () => {
+        this.#watchdog.taken();
+        this.#calls.fetched();
+      },
       onDone: (id) => void deadlines.remove(id).catch(() => {}),
       onError: (error, id) => this.#failed(error, id),
     });

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { EventPublisher } from '../../src/events/index.js';
 import { CfwJobWaiter, EventTrimmedError, WaitTimeoutError } from '../../src/index.js';
-import { eventOf } from '../support/events.js';
+import { endOf, eventOf } from '../support/events.js';
 import { eventually } from '../support/eventually.js';
 import { STREAM, useRedis } from '../support/redis.js';
 
@@ -16,7 +16,7 @@ afterEach(() => waiter.close());
 
 const publish = async (jobId: string, watchId: string | null = null) => {
   const options = { stream: STREAM, maxLength: 0, dedupTtlMs: 60_000, endpoint: 'https://cfw.example.com' };
-  const end = { ...eventOf(jobId).data, projectId: 'p', jobId, watchId };
+  const end = endOf({ ...eventOf(jobId).data, projectId: 'p', jobId, watchId });
   return await new EventPublisher({ redis: server.redis.client, ...options }).publish(end);
 };
 const job = (jobId: string, watchId?: string) => ({ projectId: 'p', jobId, watchId });

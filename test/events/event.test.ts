@@ -3,7 +3,8 @@ import { CloudEvent } from 'cloudevents';
 import fc from 'fast-check';
 import type { Redis } from 'ioredis';
 import { type CfwJobEvent, ENTRY_FIELDS, fromEntry, InvalidEntryError, toEntry } from '../../src/events/event.js';
-import { EventPublisher, type JobEnd } from '../../src/events/publisher.js';
+import { EventPublisher } from '../../src/events/publisher.js';
+import { endOf } from '../support/events.js';
 
 const COMPLETED: CfwJobEvent = {
   specversion: '1.0',
@@ -192,14 +193,13 @@ describe('an entry that is no event of ours', () => {
 });
 
 describe('a published event', () => {
-  const end: JobEnd & { projectId: string; jobId: string } = {
-    ...COMPLETED.data,
-    projectId: 'project-1',
-    jobId: 'job-1',
-    errorCounts: COMPLETED.data.errorCounts,
+  const data = { ...COMPLETED.data, projectId: 'project-1', jobId: 'job-1' };
+  const failed = { ...data, cfwStatus: 'Failed', reason: 'JOB_FAILED', message: 'it failed' } as const;
+  const nothing = { projectId: null, jobId: null, watchId: null, metadata: null, traceparent: null };
+  const invalid = {
+    ...{ queueName: 'cfw-jobs', queueJobId: '17', enqueuedAt: Date.parse(FAILED.data.enqueuedAt) },
+    job: { ...nothing, problems: ['jobId must be a string'] },
   };
-  const failed = { ...end, cfwStatus: 'Failed', reason: 'JOB_FAILED', message: 'it failed' } as const;
-  const unreadable: JobEnd = { ...FAILED.data, errorCounts: {} };
 
   /** Publishes to a Redis that only keeps what it is told, and gives back the fields of the entry. */
   async function entryOf(publish: (publisher: EventPublisher) => Promise<unknown>): Promise<string[]> {
@@ -233,22 +233,22 @@ describe('a published event', () => {
   ][] = [
     [
       'of a completed job',
-      (publisher) => publisher.publish(end),
+      (publisher) => publisher.publish(endOf(data)),
       { type: 'cfw.job.completed', id: 'job-1', source: 'https://cfw.example.com/v3/project-1' },
     ],
     [
       'of a failed job',
-      (publisher) => publisher.publish(failed),
+      (publisher) => publisher.publish(endOf(failed)),
       { type: 'cfw.job.failed', id: 'job-1', source: 'https://cfw.example.com/v3/project-1' },
     ],
     [
       'of a further watch',
-      (publisher) => publisher.publish({ ...end, watchId: 'again' }),
+      (publisher) => publisher.publish(endOf({ ...data, watchId: 'again' })),
       { type: 'cfw.job.completed', id: 'job-1.again', source: 'https://cfw.example.com/v3/project-1' },
     ],
     [
-      'of an entry of the queue that does not fit',
-      (publisher) => publisher.publishUnreadable({ queueName: 'cfw-jobs', queueJobId: '17' }, unreadable),
+      'of a queue job whose data is invalid',
+      (publisher) => publisher.publishInvalid(invalid),
       { type: 'cfw.job.failed', id: 'bullmq:cfw-jobs:17', source: 'https://cfw.example.com/v3/-' },
     ],
   ];
@@ -270,8 +270,11 @@ describe('a published event', () => {
 
   it('tells the ten most frequent errors', async () => {
     const errorCounts = Object.fromEntries(Array.from({ length: 15 }, (_, n) => [`E${n}`, n + 1]));
-    const { data } = fromEntry('1-0', await entryOf((publisher) => publisher.publish({ ...end, errorCounts })));
+    const { data: published } = fromEntry(
+      '1-0',
+      await entryOf((publisher) => publisher.publish(endOf({ ...data, errorCounts }))),
+    );
     const most = Array.from({ length: 10 }, (_, n) => [`E${14 - n}`, 15 - n]);
-    expect(data.errorCounts).toEqual(Object.fromEntries(most));
+    expect(published.errorCounts).toEqual(Object.fromEntries(most));
   });
 });

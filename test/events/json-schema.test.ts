@@ -3,9 +3,9 @@ import { beforeEach, describe, expect, it } from '@jest/globals';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import { CloudEvent } from 'cloudevents';
-import { EventPublisher, type JobEnd } from '../../src/events/index.js';
+import { type CfwJobEventData, EventPublisher } from '../../src/events/index.js';
 import { eventDataJsonSchema } from '../../src/events/json-schema.js';
-import { eventOf } from '../support/events.js';
+import { endOf, eventOf } from '../support/events.js';
 import { STREAM, useRedis } from '../support/redis.js';
 
 const server = useRedis();
@@ -32,20 +32,17 @@ describe('the JSON Schema of data', () => {
       dedupTtlMs: 60_000,
       endpoint: 'https://cfw.example.com',
     });
-    const end = (jobId: string): JobEnd & { projectId: string; jobId: string } => ({
-      ...eventOf(jobId).data,
-      projectId: 'p',
-      jobId,
-    });
+    const end = (jobId: string, change: Partial<CfwJobEventData> = {}) =>
+      endOf({ ...eventOf(jobId).data, ...change, projectId: 'p', jobId });
     const lastError = { code: 'APIGW.0308', httpStatus: 429, message: 'too many' };
-    await publisher.publish({ ...end('a'), beginTime: '2026-11-24T00:00:00.000Z', metadata: { a: [1, { b: null }] } });
-    await publisher.publish({ ...end('b'), metadata: null, watchId: 'again' });
+    await publisher.publish(end('a', { beginTime: '2026-11-24T00:00:00.000Z', metadata: { a: [1, { b: null }] } }));
+    await publisher.publish(end('b', { metadata: null, watchId: 'again' }));
     for (const reason of ['JOB_FAILED', 'JOB_NOT_FOUND', 'TIMED_OUT', 'ACCESS_DENIED', 'INVALID_REQUEST'] as const) {
-      await publisher.publish({ ...end(reason), reason, message: 'no', lastError, errorCounts: { 'APIGW.0308': 3 } });
+      await publisher.publish(end(reason, { reason, message: 'no', lastError, errorCounts: { 'APIGW.0308': 3 } }));
     }
-    const nothing = { projectId: null, jobId: null, cfwStatus: null, metadata: null };
-    const unfit = { ...end('x'), ...nothing, reason: 'INVALID_REQUEST' as const, message: 'data is not JSON' };
-    await publisher.publishUnreadable({ queueName: 'cfw-jobs', queueJobId: '7' }, unfit);
+    const nothing = { projectId: null, jobId: null, watchId: null, metadata: null, traceparent: null };
+    const invalid = { ...nothing, problems: ['data is not JSON'] };
+    await publisher.publishInvalid({ queueName: 'cfw-jobs', queueJobId: '7', enqueuedAt: 0, job: invalid });
 
     const entries = await server.redis.client.xrange(STREAM, '-', '+');
     expect(entries).toHaveLength(8);

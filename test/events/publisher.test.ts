@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { EventPublisher, findPublished, type JobEnd } from '../../src/events/index.js';
+import { type CfwJobEventData, EventPublisher, findPublished } from '../../src/events/index.js';
+import { endOf } from '../support/events.js';
 import { STREAM, useRedis } from '../support/redis.js';
 
 const server = useRedis();
@@ -17,22 +18,8 @@ const publisher = (options: Partial<{ maxLength: number; dedupTtlMs: number }> =
     ...options,
   });
 
-const end = (jobId: string, change: Partial<JobEnd> = {}): JobEnd & { projectId: string; jobId: string } => ({
-  cfwStatus: 'Success',
-  reason: null,
-  message: null,
-  beginTime: null,
-  endTime: null,
-  enqueuedAt: '2026-11-24T00:00:00.000Z',
-  polls: 3,
-  watchId: null,
-  errorCounts: {},
-  lastError: null,
-  metadata: null,
-  ...change,
-  projectId: 'project',
-  jobId,
-});
+const end = (jobId: string, change: Partial<CfwJobEventData> = {}) =>
+  endOf({ cfwStatus: 'Success', polls: 3, ...change, projectId: change.projectId ?? 'project', jobId });
 
 describe('publishing once', () => {
   it('appends one entry, however many publish the same end at the same time', async () => {
@@ -53,11 +40,11 @@ describe('publishing once', () => {
 
   it('tells apart projects, jobs, watches and entries of the queue', async () => {
     await publisher().publish(end('job'));
-    await publisher().publish({ ...end('job'), projectId: 'other' });
+    await publisher().publish(end('job', { projectId: 'other' }));
     await publisher().publish(end('job', { watchId: 'w' }));
     await publisher().publish(end('job2'));
-    const unreadable = { ...end('job'), reason: 'INVALID_REQUEST' as const, message: 'no' };
-    await publisher().publishUnreadable({ queueName: 'cfw-jobs', queueJobId: '7' }, unreadable);
+    const invalid = { ...end('job').job, problems: ['no'] };
+    await publisher().publishInvalid({ queueName: 'cfw-jobs', queueJobId: '7', enqueuedAt: 0, job: invalid });
     const ids = (await server.redis.events()).map(({ id }) => id);
     expect(ids).toEqual(['job', 'job', 'job.w', 'job2', 'bullmq:cfw-jobs:7']);
   });

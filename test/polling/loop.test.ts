@@ -1,8 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
+import type { FailedCall, PollAnswer } from '../../src/polling/answer.js';
 import { type Deadline, deadlineOf } from '../../src/polling/deadline.js';
+import { NEW_HISTORY, type PollHistory } from '../../src/polling/history.js';
 import { type PollLoopOptions, type PollLoopResult, pollUntilEnd } from '../../src/polling/loop.js';
-import { type FailedCall, type PollHistory, NEW_HISTORY, type PollAnswer } from '../../src/polling/verdict.js';
 import { exponentialBackoff } from '../../src/schedule/backoff.js';
 
 const T0 = 1_700_000_000_000;

@@ -1,14 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import {
-  decide,
-  type FailedCall,
-  type FailureKind,
-  type PollHistory,
-  type JobAnswer,
-  NEW_HISTORY,
-  remember,
-  timedOut,
-} from '../../src/polling/verdict.js';
+import type { FailedCall, FailureKind, JobAnswer } from '../../src/polling/answer.js';
+import { NEW_HISTORY, type PollHistory, remember } from '../../src/polling/history.js';
+import { decide, timedOut } from '../../src/polling/verdict.js';
 
 const T0 = 1_700_000_000_000;
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { NOT_JSON, type PollJob, parseJobData, type UnfitJob } from '../../src/queue/job.js';
+import { type InvalidJob, NOT_JSON, type PollJob, parseJobData } from '../../src/queue/job.js';
 
 const DEFAULT_PROJECT = 'default-project';
 
@@ -9,7 +9,7 @@ function read(data: unknown, defaultProjectId: string | undefined = DEFAULT_PROJ
   return job;
 }
 
-function unfit(data: unknown, defaultProjectId: string | undefined = DEFAULT_PROJECT): UnfitJob {
+function invalid(data: unknown, defaultProjectId: string | undefined = DEFAULT_PROJECT): InvalidJob {
   const job = parseJobData(data, defaultProjectId);
   if (!('problems' in job)) throw new Error(`fits: ${JSON.stringify(job)}`);
   return job;
@@ -89,7 +89,7 @@ describe('job data that does not fit', () => {
   it.each([null, undefined, 'job-1', '{"jobId":"job-1"}', 42, true, [], [{ jobId: 'job-1' }]])(
     'is %j in place of an object',
     (data) => {
-      expect(unfit(data)).toEqual({
+      expect(invalid(data)).toEqual({
         projectId: null,
         jobId: null,
         watchId: null,
@@ -101,7 +101,7 @@ describe('job data that does not fit', () => {
   );
 
   it('is what is no JSON', () => {
-    expect(unfit(NOT_JSON)).toEqual({
+    expect(invalid(NOT_JSON)).toEqual({
       projectId: null,
       jobId: null,
       watchId: null,
@@ -131,22 +131,22 @@ describe('job data that does not fit', () => {
       '{j}',
       'a'.repeat(65),
     ])('of illegal characters or length: %j', (id) => {
-      const { problems, ...readable } = unfit(data(id));
+      const { problems, ...readable } = invalid(data(id));
       expect(problems).toEqual([`${field} must be 1 to 64 characters of A-Z a-z 0-9 _ -`]);
       expect(readable).toMatchObject({ jobId: 'j', projectId: 'p', watchId: 'w', metadata: null, [field]: null });
     });
 
     it.each<unknown>([42, true, {}, ['j'], { toString: 'j' }])('of another type: %j', (id) => {
-      expect(unfit(data(id)).problems).toEqual([`${field} must be a string`]);
+      expect(invalid(data(id)).problems).toEqual([`${field} must be a string`]);
     });
   });
 
   it.each([{}, { jobId: null }, { jobid: 'j' }, { projectId: 'p' }])('has no jobId: %j', (data) => {
-    expect(unfit(data).problems).toEqual(['jobId must be a string']);
+    expect(invalid(data).problems).toEqual(['jobId must be a string']);
   });
 
   it('does not inherit a jobId', () => {
-    expect(unfit(JSON.parse('{"__proto__":{"jobId":"j"}}'))).toMatchObject({ jobId: null });
+    expect(invalid(JSON.parse('{"__proto__":{"jobId":"j"}}'))).toMatchObject({ jobId: null });
   });
 
   it('names no project where there is no default', () => {
@@ -158,18 +158,18 @@ describe('job data that does not fit', () => {
   it.each([0, -1, 1.5, '30', '30m', 86_400_001, Number.MAX_SAFE_INTEGER, true, {}, []])(
     'has the timeoutMs %j',
     (timeoutMs) => {
-      expect(unfit({ jobId: 'j', timeoutMs }).problems).toEqual([expect.stringMatching(/^timeoutMs must be/)]);
+      expect(invalid({ jobId: 'j', timeoutMs }).problems).toEqual([expect.stringMatching(/^timeoutMs must be/)]);
     },
   );
 
   it.each<unknown>([[[]], ['text'], [42], [true]])('has %j in place of metadata', (metadata) => {
-    const job = unfit({ jobId: 'j', metadata });
+    const job = invalid({ jobId: 'j', metadata });
     expect(job.problems).toEqual(['metadata must be a JSON object']);
     expect(job.metadata).toBeNull();
   });
 
   it('tells all its problems, and what can be read of it', () => {
-    const { problems, ...readable } = unfit({
+    const { problems, ...readable } = invalid({
       jobId: '../j',
       projectId: 'p',
       watchId: 7,
@@ -193,7 +193,7 @@ describe('metadata', () => {
     expect(Buffer.byteLength(JSON.stringify(largest))).toBe(4_096);
     expect(read({ jobId: 'j', metadata: largest }).metadata).toEqual(largest);
 
-    const job = unfit({ jobId: 'j', metadata: { a: `${largest.a}x` } });
+    const job = invalid({ jobId: 'j', metadata: { a: `${largest.a}x` } });
     expect(job.problems).toEqual(['metadata must have at most 4096 bytes as JSON']);
     expect(job).toMatchObject({ jobId: 'j', metadata: null });
   });

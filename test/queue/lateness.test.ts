@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Queue } from 'bullmq';
-import type { PollAnswer } from '../../src/polling/index.js';
-import { JobWorker, type JobWorkerOptions } from '../../src/queue/index.js';
+import type { JobWorkerOptions } from '../../src/queue/index.js';
 import { eventually } from '../support/eventually.js';
 import { useRedis } from '../support/redis.js';
+import { RUNNING, startWorker as start } from '../support/worker.js';
 
 const server = useRedis();
 const steps: (() => Promise<unknown>)[] = [];
@@ -15,45 +15,24 @@ afterEach(async () => {
   await Promise.all(steps.splice(0).map((step) => step()));
 });
 
-const RUNNING: PollAnswer = { kind: 'job', status: 'Running', beginTime: null, endTime: null };
-
 /** A worker whose polls are written down: when each began, and how late that was. */
 function startWorker(options: Partial<JobWorkerOptions> = {}) {
   const began: number[] = [];
-  const late: number[] = [];
   const limited = { fetch: 0, held: 0, heldAt: 0 };
   const queue = new Queue('cfw-jobs', { prefix: '{cfw}', connection: server.redis.client });
-  const worker = new JobWorker({
-    redis: server.redis.client,
-    queueName: 'cfw-jobs',
-    queuePrefix: '{cfw}',
+  const { worker, late, events } = start(server.redis.client, {
     concurrency: 200,
-    ratePerSecond: 0,
-    projectId: 'p',
-    timeoutMs: 600_000,
-    callTimeoutMs: 10_000,
-    dedupTtlMs: 600_000,
     schedule: () => 600_000,
     poll: async () => {
       began.push(Date.now());
       await sleep(300);
       return RUNNING;
     },
-    findPublished: async () => undefined,
-    publish: async () => ({ entryId: '1-0', isNew: true }),
-    publishUnfit: async () => ({ entryId: '1-0', isNew: true }),
-    observer: {
-      accepted: () => {},
-      polled: (_job, _answer, _history, _before, lateMs) => late.push(lateMs),
-      ended: () => {},
-      unfit: () => {},
-      trouble: () => {},
-    },
-    onLimited: (what) => {
-      limited[what] += 1;
-      if (what === 'held') limited.heldAt = Date.now();
-    },
     ...options,
+  });
+  events.on('limited', (what) => {
+    limited[what] += 1;
+    if (what === 'held') limited.heldAt = Date.now();
   });
   steps.push(
     () => worker.stop(),
@@ -80,7 +59,7 @@ describe('how late a poll begins', () => {
     expect(dueAt - (job?.timestamp ?? 0)).toBeGreaterThanOrEqual(690);
   });
 
-  it('has what a job waited for the limiter', async () => {
+  it('includes what a job waited for a turn', async () => {
     const { late, limited, enqueue, polled } = startWorker({ ratePerSecond: 25 });
     await enqueue(30);
     await polled(30);
@@ -89,7 +68,7 @@ describe('how late a poll begins', () => {
     expect(limited.fetch).toBeGreaterThan(0);
   });
 
-  it('has what it waited for its turn among the calls of this process', async () => {
+  it('includes what it waited for a place among the calls of this process', async () => {
     const { late, enqueue, polled } = startWorker();
     await enqueue(100);
     await polled(100);
@@ -106,12 +85,12 @@ describe('how late a poll begins', () => {
     expect(late[1]).toBeLessThanOrEqual((began[1] ?? 0) - (began[0] ?? 0) - 1_290);
   });
 
-  it('has what a held job that was sent into the line stood there, and not its hold', async () => {
+  it('has what a held job that was sent to the backlog waited there, and not its hold', async () => {
     const { worker, queue, began, late, limited, enqueue, polled } = startWorker({ schedule: () => 1_000 });
     await enqueue(1);
     await eventually(() => worker.load.held === 1, { what: 'that it is held' });
     await queue.pause();
-    await eventually(() => limited.held === 1, { what: 'that it is sent into the line' });
+    await eventually(() => limited.held === 1, { what: 'that it is sent to the backlog' });
     await sleep(500);
     const resumedAt = Date.now();
     await queue.resume();

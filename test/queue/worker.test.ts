@@ -1,13 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Queue } from 'bullmq';
-import type { PollAnswer } from '../../src/polling/index.js';
-import { JobWorker, type JobWorkerOptions } from '../../src/queue/index.js';
+import { RedisClock } from '../../src/queue/clock.js';
+import type { JobWorker, JobWorkerOptions } from '../../src/queue/index.js';
 import { Intake } from '../../src/queue/intake.js';
+import { Pacer } from '../../src/queue/pacer.js';
 import { Slots } from '../../src/queue/slots.js';
 import { QueueStore, type Taken } from '../../src/queue/store.js';
 import { eventually } from '../support/eventually.js';
 import { useRedis } from '../support/redis.js';
+import { enqueue as add, RUNNING, SUCCESS, startWorker as start } from '../support/worker.js';
 
 const server = useRedis();
 beforeEach(async () => {
@@ -19,56 +21,18 @@ afterEach(async () => {
   await Promise.all(workers.splice(0).map((worker) => worker.stop()));
 });
 
-const RUNNING: PollAnswer = { kind: 'job', status: 'Running', beginTime: null, endTime: null };
-const SUCCESS: PollAnswer = { ...RUNNING, status: 'Success' };
-
-/** A worker whose cloud is a function, and what it has done. */
 function startWorker(options: Partial<JobWorkerOptions> = {}) {
-  const ended: string[] = [];
-  const troubles: string[] = [];
-  const worker = new JobWorker({
-    redis: server.redis.client,
-    queueName: 'cfw-jobs',
-    queuePrefix: '{cfw}',
-    concurrency: 100,
-    ratePerSecond: 0,
-    projectId: 'p',
-    timeoutMs: 600_000,
-    callTimeoutMs: 10_000,
-    dedupTtlMs: 600_000,
-    schedule: () => 200,
-    poll: async () => RUNNING,
-    findPublished: async () => undefined,
-    publish: async ({ job }) => {
-      ended.push(job.jobId);
-      return { entryId: '1-0', isNew: true };
-    },
-    publishUnfit: async () => ({ entryId: '1-0', isNew: true }),
-    observer: {
-      accepted: () => {},
-      polled: () => {},
-      ended: () => {},
-      unfit: () => {},
-      trouble: (error) => troubles.push((error as Error).message),
-    },
-    ...options,
-  });
-  workers.push(worker);
-  return { worker, ended, troubles };
+  const started = start(server.redis.client, options);
+  workers.push(started.worker);
+  return started;
 }
-
-async function enqueue(count: number, from = 0): Promise<void> {
-  const queue = new Queue('cfw-jobs', { prefix: '{cfw}', connection: server.redis.client });
-  const ids = Array.from({ length: count }, (_, n) => `j${from + n}`);
-  await queue.addBulk(ids.map((jobId) => ({ name: 'x', data: { jobId }, opts: { jobId: `p.${jobId}` } })));
-  await queue.close();
-}
+const enqueue = (count: number, from = 0) => add(server.redis.client, count, from);
 
 describe('a worker', () => {
   it('that is begun anew lets go of what it holds, and loses none of it', async () => {
     let over = false;
     const polls: string[] = [];
-    const { worker, ended, troubles } = startWorker({
+    const { worker, ended, errors } = startWorker({
       schedule: () => (over ? 100 : 14_000),
       poll: async ({ jobId }) => {
         polls.push(jobId);
@@ -84,35 +48,43 @@ describe('a worker', () => {
     await eventually(() => ended.length === 20, { what: 'the end of all jobs' });
     expect(new Set(ended).size).toBe(20);
     expect(polls).toHaveLength(40);
-    expect(troubles).toEqual([]);
+    expect(errors).toEqual([]);
     expect(await worker.stop()).toBe(true);
   });
 
   it('whose fetch never returns tells for how long jobs have been due, and begins anew by itself', async () => {
     // Only the first fetch: a reply that was lost with its connection, say.
     jest.spyOn(QueueStore.prototype, 'take').mockImplementationOnce(() => new Promise(() => {}));
-    const { worker, ended, troubles } = startWorker({ poll: async () => SUCCESS });
+    const { worker, ended, errors } = startWorker({ poll: async () => SUCCESS });
     await enqueue(3);
     await eventually(() => worker.stuckMs > 2_000, { what: 'that it is known to be stuck' });
     expect(ended).toEqual([]);
     await eventually(() => ended.length === 3, { what: 'the end of all jobs' });
-    expect(troubles).toEqual(['jobs are due and none is taken; the worker is started anew']);
+    expect(errors).toEqual(['jobs are due and none is taken; fetching starts again']);
     await eventually(() => worker.stuckMs === 0);
   });
 
   it('parks a job that it could not work on, and takes it up again', async () => {
     let failures = 0;
-    const { ended, troubles } = startWorker({
+    const ended: string[] = [];
+    const { errors } = startWorker({
       poll: async () => SUCCESS,
-      findPublished: async () => {
-        failures += 1;
-        throw new Error('the stream is no stream');
+      publisher: {
+        find: async () => {
+          failures += 1;
+          throw new Error('the stream is no stream');
+        },
+        publish: async ({ job }) => {
+          ended.push(job.jobId);
+          return { entryId: '1-0', isNew: true };
+        },
+        publishInvalid: async () => ({ entryId: '1-0', isNew: true }),
       },
     });
     await enqueue(1);
     const queue = new Queue('cfw-jobs', { prefix: '{cfw}', connection: server.redis.client });
     await eventually(async () => (await queue.getDelayedCount()) === 1, { what: 'that it is parked' });
-    expect(troubles).toEqual(['the stream is no stream']);
+    expect(errors).toEqual(['the stream is no stream']);
     await eventually(() => ended.length === 1);
     expect(failures).toBe(1);
     await queue.close();
@@ -257,43 +229,45 @@ describe('an intake', () => {
     for (const step of steps.splice(0)) await step();
   });
 
-  function startIntake(maxAtHand: number, limiter: { max: number; duration: number }) {
+  function startIntake(maxAtHand: number, rate = Number.POSITIVE_INFINITY) {
+    const clock = new RedisClock();
+    const pacer = new Pacer();
+    pacer.grant(rate, Number.POSITIVE_INFINITY);
     const store = new QueueStore({
       redis: server.redis.client,
       queueName: 'cfw-jobs',
       queuePrefix: '{cfw}',
-      limiter,
+      clock,
       lockMs: 10_000,
       stalledEveryMs: 5_000,
       keepEnded: { age: 60, count: 100 },
       onError: () => {},
     });
     const taken: Taken[] = [];
-    let limited = 0;
+    const limited: number[] = [];
+    const errorsAt: number[] = [];
     const slots: Slots = new Slots({ max: 100, maxAtHand }, () => intake.room());
     const intake: Intake = new Intake({
-      store,
-      slots,
+      ...{ store, slots, clock, pacer },
       newToken: () => `token-${taken.length}`,
       onTaken: (job) => {
         slots.take();
         taken.push(job);
       },
-      onLimited: () => {
-        limited += 1;
-      },
-      onError: () => {},
+      onLimited: (coolDownMs) => limited.push(coolDownMs),
+      onError: () => errorsAt.push(performance.now()),
     });
+    intake.start();
     steps.push(
       () => intake.stop(),
       () => intake.ended,
       () => store.close(),
     );
-    return { store, slots, intake, taken, limited: () => limited };
+    return { store, slots, intake, taken, limited, errorsAt };
   }
 
-  it('fetches at once where it is allowed more jobs, though none of those that it has ends', async () => {
-    const { slots, taken } = startIntake(2, { max: 1e15, duration: 1_000 });
+  it('fetches at once if it is allowed more jobs, though none of those that it has ends', async () => {
+    const { slots, taken } = startIntake(2);
     await enqueue(4);
     await eventually(() => taken.length === 2);
     await sleep(100);
@@ -308,20 +282,41 @@ describe('an intake', () => {
     await eventually(() => taken.length === 4);
   });
 
-  it('asks for no job while it knows that the limiter lets none through, also where one ends or is parked', async () => {
-    const { store, slots, intake, taken, limited } = startIntake(3, { max: 2, duration: 60_000 });
-    await enqueue(4);
-    await eventually(() => limited() === 1);
-    // As BullMQ does it for who asks in the last millisecond of a window.
-    await server.redis.client.del('{cfw}:cfw-jobs:limiter');
-    expect(intake.mayRefill).toBe(false);
+  it('fetches no job during a cool-down, also if one ends or is parked', async () => {
+    const { store, slots, intake, taken, limited } = startIntake(3);
+    await enqueue(2);
+    await eventually(() => taken.length === 2);
+    await server.redis.client.set('{cfw}:cfw-jobs:limiter', 1e15, 'PX', 60_000);
+    await enqueue(2, 2);
+    await eventually(() => limited.some((ms) => ms > 0));
+    expect(intake.refillTurn()).toBeUndefined();
     const [ends, isParked] = taken as [Taken, Taken];
-    await store.complete(ends, 'done', intake.mayRefill, false);
-    await store.park(isParked, 60_000, intake.mayRefill);
+    await store.complete(ends, 'done', false, false);
+    await store.park(isParked, Date.now() + 60_000, false);
     slots.leave();
     slots.leave();
-    expect(await server.redis.client.llen('{cfw}:cfw-jobs:active')).toBe(0);
     await sleep(200);
     expect(taken).toHaveLength(2);
+  });
+
+  it('fetches as many jobs as it has turns for', async () => {
+    const { taken } = startIntake(100, 20);
+    await enqueue(100);
+    await eventually(() => taken.length > 0);
+    const before = taken.length;
+    await sleep(1_000);
+    expect(taken.length - before).toBeLessThanOrEqual(21);
+    await eventually(() => taken.length - before >= 20);
+  });
+
+  it('pauses for longer and longer while Redis refuses', async () => {
+    const take = jest.spyOn(QueueStore.prototype, 'take').mockRejectedValue(new Error('OOM command not allowed'));
+    const { errorsAt, taken } = startIntake(3);
+    await eventually(() => errorsAt.length === 5);
+    const [a = 0, b = 0, c = 0, d = 0, e = 0] = errorsAt;
+    expect([b - a, c - b, d - c, e - d].map((ms, n) => ms >= 49 * 2 ** n)).toEqual([true, true, true, true]);
+    take.mockRestore();
+    await enqueue(1);
+    await eventually(() => taken.length === 1);
   });
 });

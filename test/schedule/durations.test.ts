@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { type PollHistory, NEW_HISTORY, remember } from '../../src/polling/verdict.js';
+import { NEW_HISTORY, type PollHistory, remember } from '../../src/polling/history.js';
 import { BIN_COUNT, binOf, binStart, observe, quantile } from '../../src/schedule/durations.js';
 
 const T0 = Date.UTC(2026, 0, 1);
