@@ -19,7 +19,7 @@ export async function idle({ setting, versions, options }: FleetPart): Promise<R
       for (const queue of ['empty', `${FAR_OFF_JOBS} far-off jobs`]) {
         if (queue !== 'empty') await setting.queue.addBulk(queueJobs(FAR_OFF_JOBS, FAR_OFF));
         await sleep(SETTLE_MS);
-        const { redis, cpuMs, seconds } = await fleet.measure((options.seconds ?? SECONDS) * 1_000);
+        const { redis, cpuMs, seconds, disturbed } = await fleet.measure((options.seconds ?? SECONDS) * 1_000);
         const percent = cpuMs.map((ms) => ms / seconds / 10);
         rows.push({
           queue,
@@ -29,6 +29,7 @@ export async function idle({ setting, versions, options }: FleetPart): Promise<R
           'CPU of each, %': (sum(percent) / size).toFixed(2),
           '(the busiest)': Math.max(...percent).toFixed(2),
           'Redis, %': (redis.cpuMs / seconds / 10).toFixed(2),
+          'disturbed, %': disturbed,
         });
         report(rows);
       }

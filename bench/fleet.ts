@@ -42,7 +42,7 @@ async function polls({ setting, versions, options }: FleetPart): Promise<Row[]> 
         const fleet = await Fleet.start(setting, version, size, { CFW_RATE_LIMIT: `${limit}` });
         await setting.enqueue(jobIds(limit === 0 ? IN_FLIGHT_UNLIMITED : IN_FLIGHT));
         await sleep(WARM_UP_MS);
-        const { redis, cpuMs, log, seconds } = await fleet.measure((options.seconds ?? SECONDS) * 1_000);
+        const { redis, cpuMs, log, seconds, disturbed } = await fleet.measure((options.seconds ?? SECONDS) * 1_000);
         const shares = fleet.sidecars.map(({ token }) => ((log.byToken[token] ?? 0) / log.times.length) * 100);
         await fleet.end();
         const calls = log.times.length;
@@ -56,6 +56,7 @@ async function polls({ setting, versions, options }: FleetPart): Promise<Row[]> 
           'calls/s': calls / seconds,
           'worst second': worstSecond(log.times),
           'share of each, %': `${Math.min(...shares).toFixed(1)} to ${Math.max(...shares).toFixed(1)}`,
+          'disturbed, %': disturbed,
         });
         report(rows);
       }

@@ -10,6 +10,17 @@ export function cpuMs(pid: number): number {
   return nanoseconds / 1e6;
 }
 
+/** Processor time of the whole machine, in milliseconds: what disturbs a measurement shows in it. */
+export function machineCpuMs(): number {
+  const [, user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = (
+    read('/proc/stat').split('\n')[0] ?? ''
+  )
+    .split(/\s+/)
+    .map(Number);
+  // In ticks of 10 ms.
+  return (user + nice + system + irq + softirq + steal) * 10;
+}
+
 export function rssMb(pid: number): number {
   return Number(/VmRSS:\s+(\d+)/.exec(read(`/proc/${pid}/status`))?.[1]) / 1_024;
 }

@@ -11,7 +11,7 @@ export interface BenchOptions {
   readonly sizes: readonly number[] | undefined;
   /** Calls a second (`fleet`, `limiter`, `throughput`); 0 is no limit. */
   readonly limits: readonly number[] | undefined;
-  /** Parts of `fleet`. */
+  /** Parts of `fleet`; `command` leaves out all other ways of `throughput`. */
   readonly parts: readonly string[] | undefined;
   /** How often `throughput` measures each way. */
   readonly rounds: number | undefined;
@@ -22,7 +22,7 @@ export const USAGE = `npm run bench -- [section…] [options]
   --seconds N    length of a measurement
   --sizes A,B    sidecars on one queue (fleet, limiter), or jobs in flight (in-flight)
   --limits A,B   calls a second; 0 is no limit (fleet, limiter, throughput)
-  --parts A,B    parts of fleet: polls, idle, timeouts, kills, share
+  --parts A,B    parts of fleet: polls, idle, timeouts, kills, share; of throughput: command
   --rounds N     how often throughput measures each way`;
 
 /** @throws {Error} with one line for the first option that is wrong. */

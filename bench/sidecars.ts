@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
+import { cpus } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CallLog } from './fast-cloud-process.js';
-import { cpuMs, type RedisWork, redisWork, rssMb } from './meters.js';
+import { cpuMs, machineCpuMs, type RedisWork, redisWork, rssMb } from './meters.js';
 import type { Child } from './processes.js';
 import type { Setting } from './setting.js';
 import type { Version } from './versions.js';
@@ -88,6 +89,8 @@ export interface FleetWork {
   /** Processor time of each sidecar. */
   readonly cpuMs: readonly number[];
   readonly log: CallLog;
+  /** Share of the machine's processors that other processes took, in percent: figures beside a large one are worth little. */
+  readonly disturbed: number;
 }
 
 /** Sidecars of one version on one queue, and the cloud that they poll. */
@@ -146,6 +149,7 @@ export class Fleet {
         commands: after.redis.commands - before.redis.commands,
         scripts: after.redis.scripts - before.redis.scripts,
       },
+      disturbed: ((after.othersMs - before.othersMs) / (after.at - before.at) / cpus().length) * 100,
       cpuMs: after.cpuMs.map((ms, n) => ms - (before.cpuMs[n] as number)),
       log,
     };
@@ -159,11 +163,10 @@ export class Fleet {
 
   async #read() {
     const redis = await redisWork(this.#setting.redis);
-    return {
-      redis,
-      cpuMs: this.sidecars.map((sidecar) => sidecar.cpuMs),
-      at: performance.timeOrigin + performance.now(),
-    };
+    const own = this.sidecars.map((sidecar) => sidecar.cpuMs);
+    const beside = [process.pid, this.cloud.process.pid as number, this.#setting.redisPid].map(cpuMs);
+    const othersMs = machineCpuMs() - [...own, ...beside].reduce((total, ms) => total + ms, 0);
+    return { redis, cpuMs: own, othersMs, at: performance.timeOrigin + performance.now() };
   }
 }
 
