@@ -13,6 +13,8 @@ const TIMEOUT_MS = 6_000;
 const SPREAD_MS = 27_000;
 const KILL_EVERY_MS = 3_500;
 const PATIENCE_MS = 20_000;
+/** A sidecar may publish what another one has published: that work is counted, too. */
+const AFTERMATH_MS = 3_000;
 const STREAM = '{cfw}:events';
 /** 1 in the sidecar that watches deadlines for all, if one does; it is the one to kill then. */
 const HOUSEKEEPER = 'cfw_job_poller_housekeeper';
@@ -25,6 +27,7 @@ export async function timeouts({ setting, versions }: FleetPart): Promise<Row[]>
     const { scripts } = await enqueue(setting, () => TIMEOUT_MS);
     await sleep(TIMEOUT_MS);
     const late = await lateness(setting);
+    await sleep(AFTERMATH_MS);
     const done = await redisWork(setting.redis);
     await fleet.end();
     rows.push({ version: version.name, ...figures(late), 'scripts run': done.scripts - scripts });
