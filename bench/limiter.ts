@@ -1,39 +1,47 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { worstSecond } from './numbers.js';
+import { jobIds, report } from './fleet-part.js';
+import { type Row, worstSecond } from './numbers.js';
+import type { BenchOptions } from './options.js';
 import type { Setting } from './setting.js';
+import { Fleet } from './sidecars.js';
+import { versions } from './versions.js';
 
-const PROCESSES = 3;
-const RATE = 100;
-const JOBS = 2_000;
-const MEASURE_MS = 20_000;
+const SIZES = [1, 3, 8, 20];
+/** The default, two that no window of whole milliseconds divides, and one below the number of sidecars. */
+const LIMITS = [100, 72, 99, 2];
+/** More than any of the limits lets through. */
+const JOBS = 4_000;
+const SECONDS = 10;
+/** A low limit takes longer to be seen. */
+const SECONDS_BELOW_10 = 20;
+const WARM_UP_MS = 4_000;
 
-/** Three processes on one queue, with far more to do than the limit allows. */
-export async function limiter(setting: Setting) {
-  const children = await Promise.all(
-    Array.from({ length: PROCESSES }, () => setting.sidecar({ CFW_RATE_LIMIT: `${RATE}`, LOG_LEVEL: 'debug' })),
-  );
-  await setting.enqueue(await setting.makeJobs(JOBS));
-  await sleep(3_000);
-  const from = Date.now();
-  const before = await Promise.all(children.map((child) => child.ask<number>('polls')));
-  await sleep(MEASURE_MS);
-  const after = await Promise.all(children.map((child) => child.ask<number>('polls')));
-  const to = Date.now();
-  const jobs = await setting.callTimes();
-  const times = jobs.flatMap(({ callTimes }) => callTimes).filter((at) => at >= from && at < to);
-  const perJob = jobs.map(({ callTimes }) => callTimes.length);
-  return {
-    rows: [
-      {
-        limit: `${RATE}/s, ${PROCESSES} processes`,
-        'calls/s': (times.length / (to - from)) * 1_000,
-        'worst second': worstSecond(times),
-        'share of each process, %': after
-          .map((polls, n) => Math.round(((polls - (before[n] ?? 0)) / times.length) * 100))
-          .join(' '),
-        'polls of a job': `${Math.min(...perJob)} to ${Math.max(...perJob)}`,
-      },
-    ],
-    conclusions: [],
-  };
+/** Sidecars on one queue with far more to do than the limit allows. */
+export async function limiter(setting: Setting, options: BenchOptions) {
+  const rows: Row[] = [];
+  const builds = versions(options.base);
+  for (const limit of options.limits ?? LIMITS) {
+    for (const size of options.sizes ?? SIZES) {
+      for (const version of builds) {
+        const fleet = await Fleet.start(setting, version, size, { CFW_RATE_LIMIT: `${limit}` });
+        await setting.enqueue(jobIds(JOBS));
+        await sleep(WARM_UP_MS);
+        const seconds = options.seconds ?? (limit < 10 ? SECONDS_BELOW_10 : SECONDS);
+        const { log, seconds: measured, disturbed } = await fleet.measure(seconds * 1_000);
+        const shares = fleet.sidecars.map(({ token }) => ((log.byToken[token] ?? 0) / log.times.length) * 100);
+        await fleet.end();
+        rows.push({
+          limit: `${limit}/s`,
+          sidecars: `${size}`,
+          version: version.name,
+          'calls/s': (log.times.length / measured).toFixed(1),
+          'worst second': worstSecond(log.times),
+          'share of each, %': `${Math.min(...shares).toFixed(1)} to ${Math.max(...shares).toFixed(1)}`,
+          'disturbed, %': disturbed,
+        });
+        report(rows);
+      }
+    }
+  }
+  return { rows, conclusions: [] };
 }

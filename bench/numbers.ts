@@ -18,8 +18,11 @@ export function worstSecond(times: readonly number[]): number {
   return worst;
 }
 
+/** A row of a table: its cells by the names of the columns. */
+export type Row = Record<string, string | number>;
+
 /** A table for a terminal: the first column to the left, figures to the right. */
-export function table(rows: readonly Record<string, string | number>[]): string {
+export function table(rows: readonly Row[]): string {
   const [first = {}] = rows;
   const names = Object.keys(first);
   const cell = (value: string | number | undefined) =>

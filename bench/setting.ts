@@ -83,6 +83,10 @@ export class Setting {
     return this.#cloud.ask('callTimes', jobIds);
   }
 
+  get redisPid(): number {
+    return this.#server.process.pid as number;
+  }
+
   async redisBytes(): Promise<number> {
     return Number(/used_memory:(\d+)/.exec(await this.redis.info('memory'))?.[1]);
   }
