@@ -9,7 +9,10 @@ import type { Child } from './processes.js';
 import type { Setting } from './setting.js';
 import type { Version } from './versions.js';
 
-const READY_TIMEOUT_MS = 60_000;
+/** Twenty that start on a busy machine take a minute. */
+const READY_TIMEOUT_MS = 180_000;
+/** Sidecars that start at the same time. */
+const STARTING = 4;
 
 /** However this process ends, it leaves no sidecar behind. */
 const running = new Set<ChildProcess>();
@@ -72,13 +75,14 @@ export class Sidecar {
   }
 
   async #ready(): Promise<void> {
+    let last = 'no answer';
     for (const until = Date.now() + READY_TIMEOUT_MS; Date.now() < until; await sleep(100)) {
       if (this.ended) throw new Error(`a sidecar ended with code ${this.process.exitCode} before it was ready`);
       const ready = await fetch(`${this.#url}/readyz`).catch(() => undefined);
-      await ready?.text();
+      last = (await ready?.text()) ?? last;
       if (ready?.ok === true) return;
     }
-    throw new Error(`a sidecar was not ready after ${READY_TIMEOUT_MS / 1_000} s`);
+    throw new Error(`a sidecar was not ready after ${READY_TIMEOUT_MS / 1_000} s: ${last}`);
   }
 }
 
@@ -113,7 +117,10 @@ export class Fleet {
     const cloud = await setting.child('fast-cloud-process');
     const url = await cloud.ask<string>('url');
     const fleet = new Fleet(setting, version, cloud, { ...setting.environment, CFW_ENDPOINT: url, ...env });
-    await Promise.all(Array.from({ length: size }, () => fleet.add()));
+    while (fleet.sidecars.length < size) {
+      const more = Math.min(STARTING, size - fleet.sidecars.length);
+      await Promise.all(Array.from({ length: more }, () => fleet.add()));
+    }
     return fleet;
   }
 
