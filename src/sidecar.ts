@@ -212,7 +212,8 @@ function createOps(config: Config, logger: Logger, core: Core, { dashboardWritab
   return { readiness, http };
 }
 
-async function readMetrics({ registry }: Metrics, readGauges: () => Promise<void>) {
+async function readMetrics({ registry, collectProcess }: Metrics, readGauges: () => Promise<void>) {
+  collectProcess();
   await readGauges();
   return { text: await registry.metrics(), contentType: registry.contentType };
 }

@@ -7,6 +7,11 @@ import type { JobEvents, PollJob } from '../queue/index.js';
 /** What is counted in this process, in one registry. */
 export interface Metrics {
   readonly registry: Registry;
+  /**
+   * Adds the metrics of the process. Measuring the event loop costs more CPU than an idle sidecar needs, so it begins with the
+   * first scrape.
+   */
+  collectProcess(): void;
   /** Counts what happens to jobs from now on. */
   count(events: JobEvents): void;
   /** IAM was asked for a token. */
@@ -56,7 +61,6 @@ const LEFT_OUT = [
 export function createMetrics({ projectLabel = false } = {}): Metrics {
   const registry = new Registry();
   const registers = [registry];
-  collectDefaultMetrics({ register: registry });
   for (const name of LEFT_OUT) registry.removeSingleMetric(name);
 
   new Gauge({
@@ -141,8 +145,14 @@ export function createMetrics({ projectLabel = false } = {}): Metrics {
   for (const what of ['fetch', 'held']) limited.inc({ what }, 0);
   for (const outcome of TOKEN_OUTCOMES) tokenFetches.inc({ outcome }, 0);
 
+  let collectsProcess = false;
   return {
     registry,
+    collectProcess() {
+      if (collectsProcess) return;
+      collectsProcess = true;
+      collectDefaultMetrics({ register: registry });
+    },
     count(jobEvents) {
       jobEvents.on('accepted', (job) => void labelOf(job));
       jobEvents.on('calling', () => callsUnderWay.inc());

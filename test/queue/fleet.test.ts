@@ -1,0 +1,136 @@
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { RedisClock } from '../../src/queue/clock.js';
+import { Fleet } from '../../src/queue/fleet.js';
+import { Pacer } from '../../src/queue/pacer.js';
+import { defineScript } from '../../src/redis/index.js';
+import { eventually } from '../support/eventually.js';
+import { useRedis } from '../support/redis.js';
+
+const server = useRedis();
+const KEY = '{cfw}:test:cfw:fleet';
+beforeEach(async () => {
+  await server.redis.client.flushall();
+});
+
+describe('the shares of the rate', () => {
+  const LUA = readFileSync(new URL('../../src/queue/fleet.lua', import.meta.url), 'utf8');
+  type Answer = [now: number, share: number, isHousekeeper: number, size: number, found: string];
+  const speak = async (id: string, want: number, limit = 100, leaseMs = 60_000, found = '') =>
+    await defineScript<Answer>(server.redis.client, 'speak', 1, LUA)(KEY, id, want, limit, leaseMs, found);
+  const share = async (id: string, want: number, limit = 100) => (await speak(id, want, limit))[1];
+
+  it('are max-min fair: a process that wants little gets that, the others split the rest', async () => {
+    for (let round = 0; round < 3; round += 1) for (const id of ['a', 'b', 'c']) await share(id, id === 'a' ? 10 : 100);
+    expect([await share('a', 10), await share('b', 100), await share('c', 100)]).toEqual([10, 45, 45]);
+  });
+
+  it('split what no process wants as well, so that a burst starts at once', async () => {
+    for (let round = 0; round < 3; round += 1) for (const id of ['a', 'b', 'c']) await share(id, 1);
+    const shares = [await share('a', 1), await share('b', 1), await share('c', 1)];
+    expect(shares.reduce((total, one) => total + one)).toBe(100);
+    expect(Math.min(...shares)).toBe(33);
+  });
+
+  it('grow only by what others have let go', async () => {
+    expect(await share('a', 100)).toBe(100);
+    expect(await share('b', 100)).toBe(0);
+    expect(await share('a', 100)).toBe(50);
+    expect(await share('b', 100)).toBe(50);
+  });
+
+  it('work with a limit below the number of processes', async () => {
+    const ids = Array.from({ length: 20 }, (_, n) => `p${n}`);
+    for (let round = 0; round < 3; round += 1) for (const id of ids) await share(id, 2, 2);
+    const shares = await Promise.all(ids.map((id) => share(id, 2, 2)));
+    expect(shares.reduce((total, one) => total + one)).toBe(2);
+  });
+
+  it('never add up to more than the limit, whoever speaks when, and use it up within three rounds', async () => {
+    const words = fc.array(fc.tuple(fc.integer({ min: 0, max: 9 }), fc.integer({ min: 0, max: 120 })), {
+      minLength: 1,
+      maxLength: 60,
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 1, max: 120 }), words, async (limit, said) => {
+        await server.redis.client.del(KEY);
+        const shares = new Map<number, number>();
+        const total = () => [...shares.values()].reduce((sum, one) => sum + one, 0);
+        for (const [id, want] of said) {
+          shares.set(id, await share(`${id}`, want, limit));
+          expect(total()).toBeLessThanOrEqual(limit);
+        }
+        for (let round = 0; round < 3; round += 1) {
+          for (const id of shares.keys()) shares.set(id, await share(`${id}`, 50, limit));
+        }
+        expect(total()).toBe(limit);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('end by themselves, and with them the lease of the housekeeper', async () => {
+    const [, first, isHousekeeper] = await speak('a', 100, 100, 50);
+    expect([first, isHousekeeper]).toEqual([100, 1]);
+    expect((await speak('b', 100)).slice(1, 4)).toEqual([0, 0, 2]);
+    await sleep(60);
+    expect((await speak('b', 100)).slice(1, 4)).toEqual([100, 1, 1]);
+  });
+
+  it('are given back by a process that leaves, which hands over what it found', async () => {
+    await speak('a', 100, 100, 60_000, '{"at":1}');
+    await speak('a', -1);
+    expect((await speak('b', 100)).slice(1)).toEqual([100, 1, 1, '{"at":1}']);
+  });
+});
+
+describe('a process of the fleet', () => {
+  const fleets: Fleet[] = [];
+  afterEach(async () => {
+    await Promise.all(fleets.splice(0).map((fleet) => fleet.leave()));
+  });
+  function start(id: string, ratePerSecond: number) {
+    const pacer = new Pacer();
+    const clock = new RedisClock();
+    const answers: boolean[] = [];
+    const fleet = new Fleet({
+      ...{ redis: server.redis.client, key: KEY, id, ratePerSecond, clock, pacer },
+      onAnswer: async ({ isHousekeeper }) => {
+        answers.push(isHousekeeper);
+        return undefined;
+      },
+      onError: () => {},
+    });
+    fleet.start();
+    fleets.push(fleet);
+    return { fleet, pacer, clock, answers };
+  }
+
+  it('shares the rate with the others, and leaves its share to them', async () => {
+    const a = start('a', 100);
+    const b = start('b', 100);
+    await eventually(() => a.pacer.rate + b.pacer.rate === 100 && a.pacer.rate === 50);
+    await a.fleet.leave();
+    await eventually(() => b.pacer.rate === 100);
+    expect(b.fleet.size).toBe(1);
+  });
+
+  it('is the housekeeper alone, until it leaves', async () => {
+    const a = start('a', 0);
+    await eventually(() => a.answers.length > 0);
+    const b = start('b', 0);
+    await eventually(() => b.answers.length > 1);
+    expect([a.answers.every(Boolean), b.answers.some(Boolean)]).toEqual([true, false]);
+    await a.fleet.leave();
+    await eventually(() => b.answers.at(-1) === true);
+  });
+
+  it("knows Redis's time", async () => {
+    const { clock } = start('a', 0);
+    await sleep(200);
+    const [seconds = 0, micros = 0] = (await server.redis.client.time()).map(Number);
+    expect(Math.abs(clock.now() - (seconds * 1_000 + micros / 1_000))).toBeLessThan(20);
+  });
+});

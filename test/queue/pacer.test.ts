@@ -1,0 +1,77 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it } from '@jest/globals';
+import { Pacer } from '../../src/queue/pacer.js';
+
+const FOR_EVER = Number.POSITIVE_INFINITY;
+
+/** Takes turns as fast as they come, and writes down when each began. */
+async function takeFor(pacer: Pacer, ms: number): Promise<number[]> {
+  const until = performance.now() + ms;
+  const times: number[] = [];
+  while (performance.now() < until) {
+    const turn = pacer.take();
+    if (turn === undefined) await sleep(Math.min(20, Math.max(1, pacer.waitMs)));
+    else times.push(performance.now());
+  }
+  return times;
+}
+
+const worstSecond = (times: readonly number[]) =>
+  Math.max(...times.map((from) => times.filter((at) => at >= from && at < from + 1_000).length));
+
+describe('the pacer', () => {
+  it.each([1, 7, 50, 400])('makes at most one call more than its share of %d a second in any second', async (rate) => {
+    const pacer = new Pacer();
+    pacer.grant(rate, FOR_EVER);
+    const times = await takeFor(pacer, 2_000);
+    expect(worstSecond(times)).toBeLessThanOrEqual(Math.ceil(rate * 1.015) + 1);
+    expect(times.length).toBeGreaterThan(0);
+  });
+
+  it('makes no call after its share has ended, and none ahead of that', () => {
+    const pacer = new Pacer();
+    expect(pacer.take()).toBeUndefined();
+    pacer.grant(10, performance.now() + 50);
+    expect(pacer.take()).toBeDefined();
+    // The next one would begin after the end.
+    expect(pacer.take(1_000)).toBeUndefined();
+    expect(pacer.waitMs).toBe(FOR_EVER);
+    pacer.grant(10, performance.now() - 1);
+    expect([pacer.rate, pacer.take()]).toEqual([0, undefined]);
+  });
+
+  it('keeps the distance to its last call by the new rate when the share changes', () => {
+    const pacer = new Pacer();
+    pacer.grant(1, FOR_EVER);
+    pacer.take();
+    expect(pacer.waitMs).toBeGreaterThan(900);
+    pacer.grant(100, FOR_EVER);
+    expect(pacer.waitMs).toBeLessThanOrEqual(10);
+    pacer.grant(1, FOR_EVER);
+    expect(pacer.waitMs).toBeGreaterThan(900);
+  });
+
+  it('takes a turn ahead of its time only as far as it may wait, and gives it back', () => {
+    const pacer = new Pacer();
+    pacer.grant(20, FOR_EVER);
+    pacer.take();
+    expect(pacer.take(10)).toBeUndefined();
+    const ahead = pacer.take(60);
+    expect((ahead?.at ?? 0) - performance.now()).toBeGreaterThan(20);
+    pacer.giveBack();
+    expect(pacer.waitMs).toBeLessThanOrEqual(50);
+  });
+
+  it('has no limit if it is granted none, and reports what was wanted', () => {
+    const pacer = new Pacer();
+    pacer.grant(FOR_EVER, FOR_EVER);
+    for (let n = 0; n < 1_000; n += 1) expect(pacer.take()).toBeDefined();
+    expect(pacer.report()).toEqual({ taken: 1_000, refused: false });
+    const slow = new Pacer();
+    slow.grant(1, FOR_EVER);
+    slow.take();
+    slow.take();
+    expect(slow.report()).toEqual({ taken: 1, refused: true });
+    expect(slow.report()).toEqual({ taken: 0, refused: false });
+  });
+});
