@@ -61,8 +61,6 @@ const LEFT_OUT = [
 export function createMetrics({ projectLabel = false } = {}): Metrics {
   const registry = new Registry();
   const registers = [registry];
-  for (const name of LEFT_OUT) registry.removeSingleMetric(name);
-
   new Gauge({
     name: 'cfw_job_poller_info',
     help: 'Always 1; its labels tell what runs.',
@@ -152,6 +150,7 @@ export function createMetrics({ projectLabel = false } = {}): Metrics {
       if (collectsProcess) return;
       collectsProcess = true;
       collectDefaultMetrics({ register: registry });
+      for (const name of LEFT_OUT) registry.removeSingleMetric(name);
     },
     count(jobEvents) {
       jobEvents.on('accepted', (job) => void labelOf(job));

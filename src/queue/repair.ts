@@ -1,5 +1,11 @@
 import type { Queue } from 'bullmq';
 import type { RedisClient } from '../redis/index.js';
+import type { Duty } from './housekeeper.js';
+import { STALLED_EVERY_MS } from './locks.js';
+import type { QueueStore } from './store.js';
+
+/** Failed jobs are looked for this often, in milliseconds. */
+const FAILED_EVERY_MS = 10_000;
 
 /** What JSON.parse takes of it, BullMQ takes. */
 const isJson = (text: string | null | undefined) => {
@@ -41,4 +47,19 @@ export async function repairFailed(queue: Queue, redis: RedisClient): Promise<vo
     await job?.retry('failed').catch(() => {});
     if (job === undefined) await redis.zrem(failed as string, id);
   }
+}
+
+/** What the housekeeper does so that no job stays where no worker takes it. */
+export function repairDuties(queue: Queue, redis: RedisClient, store: () => QueueStore): Duty[] {
+  return [
+    {
+      name: 'stalled',
+      everyMs: STALLED_EVERY_MS,
+      onlyWhenBusy: true,
+      run: async () => {
+        for (const id of await store().putStalledBack()) await repairJob(redis, queue.toKey(id));
+      },
+    },
+    { name: 'failed', everyMs: FAILED_EVERY_MS, run: () => repairFailed(queue, redis) },
+  ];
 }

@@ -6,13 +6,13 @@ import { RedisClock } from './clock.js';
 import { DeadlineWatch } from './deadlines.js';
 import { deadlineFor, endOverdue } from './endings.js';
 import { Fleet } from './fleet.js';
-import { type Backlog, type Duty, Housekeeper } from './housekeeper.js';
+import { type Backlog, Housekeeper } from './housekeeper.js';
 import { Intake } from './intake.js';
 import { parseJobData } from './job.js';
 import { LOCK_MS, LockKeeper, STALLED_EVERY_MS } from './locks.js';
 import { Pacer } from './pacer.js';
 import { ProgressWriter } from './progress.js';
-import { repairFailed, repairJob } from './repair.js';
+import { repairDuties } from './repair.js';
 import { forward } from './requeue.js';
 import { Runs } from './runs.js';
 import { Slots } from './slots.js';
@@ -36,8 +36,6 @@ const KEEP_ENDED_COUNT = 10_000;
 const STOP_CALLS_MS = 5_000;
 /** The stop is given up after this, in milliseconds: Redis is away, and held jobs come back by the check for stalled ones. */
 const STOP_MS = 8_000;
-/** Failed jobs are looked for this often, in milliseconds. */
-const REPAIR_EVERY_MS = 10_000;
 /** Jobs that have been due for longer, as the housekeeper saw, are fetched without waiting for BullMQ's word; ms. */
 const OVERDUE_MS = 1_000;
 
@@ -45,6 +43,7 @@ const OVERDUE_MS = 1_000;
 export class JobWorker {
   readonly #options: JobWorkerOptions;
   readonly #queue: Queue;
+  readonly #telemetry = hostTelemetry();
   readonly #clock = new RedisClock();
   readonly #pacer = new Pacer();
   readonly #calls: Calls;
@@ -58,50 +57,28 @@ export class JobWorker {
   #store: QueueStore;
   #intake: Intake;
   #isStopping = false;
-  /** Aborted when calls have had their time to end: cuts calls. */
+  /** Aborted when calls have had their time to end. */
   readonly #cutCalls = new AbortController();
   readonly #id = randomUUID();
   #lastToken = 0;
 
   constructor(options: JobWorkerOptions) {
     this.#options = options;
-    const { redis, queueName, queuePrefix, concurrency, ratePerSecond, events } = options;
+    const { redis, queueName, queuePrefix, concurrency, events } = options;
     setMaxListeners(0, this.#cutCalls.signal);
-    const telemetry = hostTelemetry();
-    this.#queue = new Queue(queueName, { connection: redis, prefix: queuePrefix, ...telemetry });
+    this.#queue = new Queue(queueName, { connection: redis, prefix: queuePrefix, ...this.#telemetry });
     this.#queue.on('error', (error) => this.#failed(error));
-    const key = (name: string) => this.#queue.toKey(name);
-    const { now } = this.#clock;
     this.#refusal = new WriteRefusal((error) => events.emit('writes', error));
+    const { poll } = options;
     this.#calls = new Calls({
-      ...{ redis, poll: options.poll, events, pacer: this.#pacer, key, now },
+      ...{ redis, poll, events, pacer: this.#pacer, key: this.#key },
+      now: this.#clock.now,
       cut: this.#cutCalls.signal,
       onShort: () => this.#fleet.hurry(),
     });
     this.#slots = new Slots({ max: concurrency, maxAtHand: MAX_AT_HAND }, () => this.#intake.room());
-    const deadlines = this.#deadlineWatch(key);
-    this.#runs = new Runs({
-      context: {
-        options,
-        now,
-        calls: this.#calls,
-        pacer: this.#pacer,
-        progress: new ProgressWriter(redis, key),
-        hold: (delayMs) => this.#hold(delayMs),
-        release: () => this.#slots.release(),
-        forward: (taken, job) => forward(this.#queue, taken, job, now()),
-      },
-      queue: this.#queue,
-      slots: this.#slots,
-      source: () => ({ store: this.#store, intake: this.#intake }),
-      telemetry,
-      onTaken: () => {
-        this.#watchdog.taken();
-        this.#calls.fetched();
-      },
-      onDone: (id) => void deadlines.remove(id).catch(() => {}),
-      onError: (error, id) => this.#failed(error, id),
-    });
+    const deadlines = this.#createDeadlineWatch();
+    this.#runs = this.#createRuns(deadlines);
     this.#watchdog = new Watchdog(
       () => this.#slots.isRoom && this.#pacer.rate > 0,
       () => {
@@ -111,10 +88,10 @@ export class JobWorker {
     );
     this.#housekeeper = new Housekeeper({
       redis,
-      key,
-      now,
+      key: this.#key,
+      now: this.#clock.now,
       deadlines,
-      duties: [...this.#duties(key), ...(options.duties ?? [])],
+      duties: [...repairDuties(this.#queue, redis, () => this.#store), ...(options.duties ?? [])],
       onBacklog: (backlog) => this.#lookAtBacklog(backlog),
       onError: (error) => this.#failed(error),
     });
@@ -128,20 +105,7 @@ export class JobWorker {
       },
       onError: (error) => this.#failed(error),
     });
-    this.#fleet = new Fleet({
-      redis,
-      key: key('cfw:fleet'),
-      id: this.#id,
-      ratePerSecond,
-      clock: this.#clock,
-      pacer: this.#pacer,
-      onAnswer: async (answer) => {
-        this.#refusal.succeeded();
-        this.#intake.room();
-        return await this.#housekeeper.answered(answer);
-      },
-      onError: (error) => this.#failed(error),
-    });
+    this.#fleet = this.#createFleet();
   }
 
   /** Begins to take jobs, as soon as Redis is there. */
@@ -255,50 +219,75 @@ export class JobWorker {
     if (!this.#refusal.failed(error)) this.#options.events.emit('error', error, queueJobId);
   }
 
-  #deadlineWatch(key: (name: string) => string): DeadlineWatch {
+  readonly #key = (name: string): string => this.#queue.toKey(name);
+
+  #createDeadlineWatch(): DeadlineWatch {
     const options = this.#options;
     return new DeadlineWatch({
       redis: options.redis,
-      key,
+      key: this.#key,
       now: this.#clock.now,
       deadlineOf: ({ data, enqueuedAt }) => deadlineFor(options, parseJobData(data, options.projectId), enqueuedAt),
       onDeadline: (job) => endOverdue(options, job),
     });
   }
 
-  /** What this worker has the housekeeper do for all. */
-  #duties(key: (name: string) => string): Duty[] {
+  #createRuns(deadlines: DeadlineWatch): Runs {
     const { redis } = this.#options;
-    return [
-      {
-        name: 'stalled',
-        everyMs: STALLED_EVERY_MS,
-        onlyWhenBusy: true,
-        run: async () => {
-          for (const id of await this.#store.putStalledBack()) await repairJob(redis, key(id));
-        },
+    const { now } = this.#clock;
+    return new Runs({
+      context: {
+        options: this.#options,
+        now,
+        calls: this.#calls,
+        pacer: this.#pacer,
+        progress: new ProgressWriter(redis, this.#key),
+        hold: (delayMs) => this.#hold(delayMs),
+        release: () => this.#slots.release(),
+        forward: (taken, job) => forward(this.#queue, taken, job, now()),
       },
-      { name: 'failed', everyMs: REPAIR_EVERY_MS, run: () => repairFailed(this.#queue, redis) },
-    ];
+      queue: this.#queue,
+      slots: this.#slots,
+      source: () => ({ store: this.#store, intake: this.#intake }),
+      telemetry: this.#telemetry,
+      onTaken: () => {
+        this.#watchdog.taken();
+        this.#calls.fetched();
+      },
+      onDone: (id) => void deadlines.remove(id).catch(() => {}),
+      onError: (error, id) => this.#failed(error, id),
+    });
+  }
+
+  #createFleet(): Fleet {
+    const { redis, ratePerSecond } = this.#options;
+    return new Fleet({
+      redis,
+      key: this.#key('cfw:fleet'),
+      id: this.#id,
+      ratePerSecond,
+      clock: this.#clock,
+      pacer: this.#pacer,
+      onAnswer: async (answer) => {
+        this.#refusal.succeeded();
+        this.#intake.room();
+        return await this.#housekeeper.answered(answer);
+      },
+      onError: (error) => this.#failed(error),
+    });
   }
 
   #createIntake(): [QueueStore, Intake] {
     const { redis, queueName, queuePrefix, dedupTtlMs } = this.#options;
     const store = new QueueStore({
-      redis,
-      queueName,
-      queuePrefix,
-      clock: this.#clock,
+      ...{ redis, queueName, queuePrefix, clock: this.#clock },
       lockMs: LOCK_MS,
       stalledEveryMs: STALLED_EVERY_MS,
       keepEnded: { age: Math.min(KEEP_ENDED_MS, dedupTtlMs) / 1_000, count: KEEP_ENDED_COUNT },
       onError: (error) => this.#failed(error),
     });
     const intake = new Intake({
-      store,
-      slots: this.#slots,
-      pacer: this.#pacer,
-      clock: this.#clock,
+      ...{ store, slots: this.#slots, pacer: this.#pacer, clock: this.#clock },
       newToken: () => `${this.#id}:${this.#lastToken++}`,
       onTaken: (taken, turn) => this.#runs.begin(taken, turn),
       onLimited: (coolDownMs) => {

@@ -132,7 +132,7 @@ describe('a wrong credential', () => {
     expect(events.every(({ type }) => type === 'cfw.job.completed')).toBe(true);
     expect(simulator.key.checked.wrong).toBe(1);
     expect((await fetch(`${sidecar.url}/readyz`)).status).toBe(200);
-    expect(lines(log, 'credentials are accepted again')).toHaveLength(1);
+    expect(lines(log, 'credentials accepted again')).toHaveLength(1);
   });
 
   it('ends a job as TIMED_OUT, at its deadline and not before', async () => {

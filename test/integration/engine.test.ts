@@ -257,7 +257,7 @@ describe('a stop', () => {
     await enqueue([job]);
     await polled([job]);
     worker.process.kill('SIGTERM');
-    await worker.logged('stopping: held jobs are parked');
+    await worker.logged('sidecar stopping');
     expect(await worker.kill('SIGTERM')).toEqual({ code: 1, signal: null });
   });
 });

@@ -106,7 +106,7 @@ describe('secrets', () => {
       };
       expect(places.log).toContain('"code":"APIGW.0601"');
       expect(places.log).toContain('[secret]');
-      expect(places.log).toContain('credentials are refused');
+      expect(places.log).toContain('credentials rejected');
       expect(secrets.size).toBeGreaterThanOrEqual(3);
       for (const [place, text] of Object.entries(places)) {
         for (const secret of secrets) {

@@ -91,7 +91,7 @@ describe('a process in which OpenTelemetry is set up', () => {
       }
     }
     expect(await seen(broken.length)).toHaveLength(broken.length);
-    expect(log.filter((line) => line.includes('queue trouble'))).toEqual([]);
+    expect(log.filter((line) => line.includes('queue error'))).toEqual([]);
   });
 });
 
