@@ -223,7 +223,7 @@ describe('patience', () => {
       await start.sidecar(environment(server.redis, simulator));
       const [event] = await server.redis.waitForEvents(1);
       expect(event?.data.reason).toBe(reason);
-      expect(Date.parse(event?.time ?? '') - since).toBeGreaterThanOrEqual(agoMs + 1_500);
+      expect(Date.parse(event?.time ?? '') - since).toBeGreaterThanOrEqual(agoMs + 1_400);
       const calls = simulator.jobs()[0]?.callTimes.length ?? 0;
       expect(calls).toBeGreaterThan(1);
       expect(event?.data.polls).toBe(40 + calls);
