@@ -13,8 +13,13 @@ export interface LogOutput {
  * Writes log lines to a stream of this process, usually standard output. Lines that cannot be written (the disk is full, the
  * reader is gone or too slow) are dropped and counted; the next line that can be written is preceded by one that says how
  * many were: a service goes on without its log rather than stop, and holds no more than 1 MiB for a reader.
+ *
+ * @param format makes of a line what is written, for people at a terminal, say.
  */
-export function logOutput(stream: NodeJS.WritableStream & { readonly fd: number }): LogOutput {
+export function logOutput(
+  stream: NodeJS.WritableStream & { readonly fd: number },
+  format: (line: string) => string = (line) => line,
+): LogOutput {
   let dropped = 0;
   const drop = (lines: number) => {
     dropped += lines;
@@ -26,12 +31,12 @@ export function logOutput(stream: NodeJS.WritableStream & { readonly fd: number 
   return {
     write(line) {
       if (dropped === 0) {
-        write(line, 1);
+        write(format(line), 1);
         return;
       }
       const lines = dropped;
       dropped = 0;
-      if (write(droppedLine(lines), lines)) write(line, 1);
+      if (write(format(droppedLine(lines)), lines)) write(format(line), 1);
       else drop(1);
     },
   };

@@ -26,12 +26,10 @@ export function createLogger(level: (typeof LOG_LEVELS)[number], destination?: D
 }
 
 function standardOutput(): DestinationStream {
-  const output = logOutput(process.stdout);
-  if (!process.stdout.isTTY) return output;
+  if (!process.stdout.isTTY) return logOutput(process.stdout);
   // Loaded only when it is used: beside an application there is no terminal.
   const { prettyFactory } = createRequire(import.meta.url)('pino-pretty') as typeof import('pino-pretty');
-  const pretty = prettyFactory({ colorize: !process.env.NO_COLOR, translateTime: 'SYS:HH:MM:ss.l' });
-  return { write: (line) => output.write(pretty(line)) };
+  return logOutput(process.stdout, prettyFactory({ colorize: !process.env.NO_COLOR, translateTime: 'SYS:HH:MM:ss.l' }));
 }
 
 const SECRET_KEYS = ['authorization', 'password', 'token', 'secret', '["X-Auth-Token"]', '["x-auth-token"]'];
