@@ -216,9 +216,7 @@ async function main(): Promise<void> {
   };
 
   let exitCode = 0;
-  stopWithoutOutput(stop, () => {
-    exitCode = FAILED;
-  });
+  stopWithoutOutput(stop);
   try {
     const note = loadEnvFile('.env', process.env);
     if (note !== undefined) complain(note);

@@ -7,6 +7,7 @@ const FLUSH_LIMIT_MS = 1_000;
 /** Whether standard output carries a log, without which the process goes on, or what the user asked for. */
 let logs = false;
 let isStopping = false;
+let outputFailed = false;
 let report = (error: unknown) => complain(`uncaught error: ${(error as Error | undefined)?.stack ?? error}`);
 
 /** Says on standard error what is wrong, without secrets. */
@@ -53,20 +54,22 @@ export function endOnUncaught(): void {
  */
 export function endProcess(code: number): void {
   process.exitCode = code;
-  if (logs || isStopping) setTimeout(() => process.exit(), FLUSH_LIMIT_MS);
-  process.stdout.write('', () => process.exit());
+  const exit = () => process.exit(code === 0 && outputFailed ? 1 : code);
+  if (logs || isStopping) setTimeout(exit, FLUSH_LIMIT_MS);
+  // The callback of a write that fails comes before the error is reported.
+  process.stdout.write('', () => setImmediate(exit));
 }
 
 /**
  * Stops when what was asked for cannot be printed any more: a reader that is gone (`watch | head`) has seen enough, which is no
  * failure; anything else is.
  */
-export function stopWithoutOutput(stop: AbortController, onFailure: () => void): void {
+export function stopWithoutOutput(stop: AbortController): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (logs) return;
     if (error.code !== 'EPIPE') {
       complain(`standard output: ${error.message}`);
-      onFailure();
+      outputFailed = true;
     }
     stop.abort();
   });

@@ -35,7 +35,7 @@ async function handle(count: number): Promise<void> {
 
 /** `start` by way of a shell, in which `$CLI` is the command. */
 function shell(script: string, env: Record<string, string> = {}) {
-  const child = spawn('bash', ['-c', script], {
+  const child = spawn('bash', ['--norc', '-c', script], {
     cwd: tmpdir(),
     env: {
       PATH: process.env.PATH,
