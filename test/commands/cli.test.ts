@@ -45,7 +45,7 @@ describe('standard output', () => {
     expect(shell('$CLI enqueue a/b 2> /dev/full').code).toBe(2);
   });
 
-  it('whose reader has stalled holds little of what watch prints, and keeps SIGTERM from nothing', async () => {
+  it('whose reader has stalled holds little of what watch prints, and SIGTERM ends it', async () => {
     const ids = Array.from({ length: 20_000 }, (_, n) => `job-${n}-${'x'.repeat(50)}`);
     await append(server.redis.client, ...ids);
     const command = start.command(['watch', '--from-start', '--json'], base());

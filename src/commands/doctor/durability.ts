@@ -11,7 +11,7 @@ export async function checkDurability(redis: RedisClient): Promise<Finding[]> {
       const where = `Redis at ${server.options.host}:${server.options.port}`;
       try {
         const [, appendonly] = (await server.config('GET', 'appendonly')) as readonly string[];
-        // INFO has told that already.
+        // INFO has shown that already.
         if (appendonly === 'no') return [];
         const [, appendfsync] = (await server.config('GET', 'appendfsync')) as readonly string[];
         return [judge(where, appendfsync)];
