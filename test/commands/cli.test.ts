@@ -136,11 +136,15 @@ describe('the command', () => {
   });
 
   it.each([
-    [['a b'], /jobs\[0\]\.jobId must be 1 to 64 characters/],
-    [['a', 'b/c', 'd', ''], /jobs\[1\]\.jobId must be .*jobs\[3\]\.jobId must be/],
-    [['a', '--timeout', '3d'], /timeoutMs must be at most 86400000 \(24 h\)/],
-    [['a', '--metadata', JSON.stringify({ a: 'x'.repeat(4_096) })], /metadata must have at most 4096 bytes/],
-  ])('says what is wrong with what is enqueued before it asks Redis: %j', async (args, message) => {
+    ['an id', ['a b'], /jobs\[0\]\.jobId must be 1 to 64 characters/],
+    ['several ids', ['a', 'b/c', 'd', ''], /jobs\[1\]\.jobId must be .*jobs\[3\]\.jobId must be/],
+    ['a timeout', ['a', '--timeout', '3d'], /timeoutMs must be at most 86400000 \(24 h\)/],
+    [
+      'metadata',
+      ['a', '--metadata', JSON.stringify({ a: 'x'.repeat(4_096) })],
+      /metadata must have at most 4096 bytes/,
+    ],
+  ])('says what is wrong with %s before it asks Redis', async (_what, args, message) => {
     const { code, stderr } = await run(['enqueue', ...args], { ...base(), REDIS_URL: 'redis://127.0.0.1:1' });
     expect(stderr).toMatch(message);
     expect(stderr).not.toMatch(/Redis at/);
