@@ -16,6 +16,8 @@ const PROJECT = 'soak';
 const STREAM = '{cfw}:events';
 const SIDECARS = 3;
 const LAST_EVENT_MS = 300_000;
+/** No fault lasts that long. */
+const ENQUEUE_LIMIT_MS = 120_000;
 
 type Faults = Record<string, (forMs: number) => unknown>;
 
@@ -239,7 +241,7 @@ const withIds = ({ projectId, jobId }: SimulatedJob) => ({ projectId, jobId });
 
 /** As a careful service does it: what has not been acknowledged in time is tried again, on a new connection. */
 async function insist(redis: Redis, attempt: () => Promise<unknown>): Promise<void> {
-  for (;;) {
+  for (const until = Date.now() + ENQUEUE_LIMIT_MS; Date.now() < until; ) {
     const isDone = await Promise.race([
       attempt().then(
         () => true,
@@ -251,4 +253,5 @@ async function insist(redis: Redis, attempt: () => Promise<unknown>): Promise<vo
     redis.disconnect(true);
     await sleep(250);
   }
+  throw new Error(`Redis has taken no jobs for ${ENQUEUE_LIMIT_MS} ms`);
 }
