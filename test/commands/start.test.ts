@@ -148,6 +148,34 @@ describe('the file of a secret that is exchanged for a bad text', () => {
   });
 });
 
+it.each([
+  ['an error that nothing catches', 'throw error'],
+  ['a promise that is rejected', 'Promise.reject(error)'],
+])('ends with code 1 after %s, and logs it without secrets', async (_what, fail) => {
+  const module = join(folder(), 'fail.mjs');
+  writeFileSync(
+    module,
+    `process.on('SIGUSR2', () => {
+      const url = 'redis://me:s3cr3t@host';
+      const error = Object.assign(new TypeError('Invalid URL ' + url), { code: 'ERR_INVALID_URL', input: url });
+      ${fail};
+    });`,
+  );
+  const sidecar = start.command(['start'], {
+    ...environment(server.redis, simulator),
+    NODE_OPTIONS: `--import=${module}`,
+  });
+  await sidecar.logged('sidecar started');
+  sidecar.process.kill('SIGUSR2');
+  expect(await sidecar.exited).toEqual({ code: 1, signal: null });
+  expect(sidecar.log.at(-1)).toMatchObject({
+    level: 'fatal',
+    msg: 'uncaught error',
+    err: { message: 'Invalid URL redis://[secret]@host' },
+  });
+  expect(sidecar.stdout + sidecar.stderr).not.toContain('s3cr3t');
+});
+
 it('says in one sentence that Redis is too old, with nothing but JSON in the log', async () => {
   // A Redis as it is but for its version.
   const port = await old(server.redis.url);
