@@ -4,9 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { startPrivateRedis } from '../src/demo/private-redis.js';
-import { fromEntry } from '../src/events/index.js';
+import { type CfwJobEvent, fromEntry } from '../src/events/index.js';
 import { CfwJobProducer } from '../src/queue/index.js';
-import { type Fault, logNormal, repeatable, startSimulator } from '../src/simulator/index.js';
+import { type Fault, logNormal, repeatable, type SimulatedJob, startSimulator } from '../src/simulator/index.js';
 
 /** What is to be survived. */
 export interface ChaosOptions {
@@ -58,6 +58,31 @@ const FAULTS: readonly Fault[] = [
 const RARE: readonly Fault[] = [{ fault: 'throttled', retryAfter: '1' }, { fault: 'throttled' }, { fault: 'huge' }];
 const RARE_SHARE = 0.01;
 
+/** Draws what goes wrong with a call, for a share of them. */
+export function drawFault(random: () => number, share: () => number): () => Fault | undefined {
+  const pick = <T>(from: readonly T[]) => from[Math.floor(random() * from.length)] as T;
+  return () => (random() >= share() ? undefined : pick(random() < RARE_SHARE ? RARE : FAULTS));
+}
+
+/** One line for each job that has not exactly one right event. */
+export function wrongEvents(jobs: readonly SimulatedJob[], entries: readonly [string, string[]][]): string[] {
+  const bySubject = new Map<string, CfwJobEvent[]>();
+  for (const [id, fields] of entries) {
+    const event = fromEntry(id, fields);
+    bySubject.set(event.subject, [...(bySubject.get(event.subject) ?? []), event]);
+  }
+  return jobs.flatMap(({ jobId, outcome }) => {
+    const own = bySubject.get(jobId) ?? [];
+    const [event] = own;
+    if (event === undefined || own.length > 1) return [`${jobId} has ${own.length} events`];
+    const { cfwStatus, reason } = event.data;
+    const expected = outcome === 'Success' ? null : 'JOB_FAILED';
+    return cfwStatus === outcome && reason === expected
+      ? []
+      : [`${jobId} is ${outcome}, and told ${cfwStatus} ${reason}`];
+  });
+}
+
 /**
  * Runs jobs through workers that are killed, over a Redis that is killed, against a cloud that fails, and looks whether each
  * job has exactly one right event.
@@ -66,14 +91,13 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   const { jobs: count, workers: workerCount, killEveryMs, redisRestarts, faultShare, patienceMs } = options;
   const say = options.say ?? (() => {});
   const random = repeatable(options.seed);
-  const pick = <T>(from: readonly T[]) => from[Math.floor(random() * from.length)] as T;
   const begun = Date.now();
 
   const persistent = ['--appendonly', 'yes', '--appendfsync', 'always'];
   let server = await startPrivateRedis({ args: persistent });
   const simulator = await startSimulator({
     random,
-    drawFault: () => (random() >= faultShare ? undefined : pick(random() < RARE_SHARE ? RARE : FAULTS)),
+    drawFault: drawFault(random, () => faultShare),
   });
   const redis = new Redis(server.url, { maxRetriesPerRequest: null, retryStrategy: () => 100 });
   redis.on('error', () => {});
@@ -147,16 +171,12 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   await server.stop();
 
   const events = entries.map(([id, fields]) => fromEntry(id, fields));
-  const wrong = jobs.flatMap(({ jobId, outcome, callTimes }) => {
-    const own = events.filter(({ subject }) => subject === jobId);
-    const [event] = own;
-    if (event === undefined || own.length > 1) return [`${jobId} has ${own.length} events`];
-    const { cfwStatus, reason, polls } = event.data;
-    const expected = outcome === 'Success' ? null : 'JOB_FAILED';
-    if (cfwStatus !== outcome || reason !== expected)
-      return [`${jobId} is ${outcome}, and told ${cfwStatus} ${reason}`];
+  const polls = new Map(events.map(({ subject, data }) => [subject, data.polls]));
+  const wrong = wrongEvents(jobs, entries);
+  for (const { jobId, callTimes } of jobs) {
     // What a killed worker had not written down is missing, so it can only be too few.
-    return polls >= 1 && polls <= callTimes.length ? [] : [`${jobId} has ${callTimes.length} calls, and told ${polls}`];
-  });
+    const told = polls.get(jobId) ?? 1;
+    if (told < 1 || told > callTimes.length) wrong.push(`${jobId} has ${callTimes.length} calls, and told ${told}`);
+  }
   return { events: events.length, kills, calls: simulator.calls(), tookMs: Date.now() - begun, wrong };
 }

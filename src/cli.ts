@@ -1,8 +1,15 @@
 #!/usr/bin/env node
-import { existsSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import {
+  complain,
+  endOnUncaught,
+  endProcess,
+  ignoreHangUpWithoutTerminal,
+  stopOnSignals,
+  stopWithoutOutput,
+} from './commands/process.js';
 import { standardOutput } from './commands/terminal.js';
-import { ConfigError, loadBaseConfig, loadConfig } from './config/index.js';
+import { ConfigError, loadBaseConfig, loadConfig, loadEnvFile } from './config/index.js';
 import { DURATION_FORM, parseDuration } from './lib/duration.js';
 import { ID_PATTERN } from './lib/id.js';
 import { VERSION } from './lib/version.js';
@@ -198,28 +205,21 @@ function createProgram(untilStopped: () => AbortSignal, setExitCode: (code: numb
 }
 
 async function main(): Promise<void> {
+  endOnUncaught();
+  // BullMQ prints what it thinks of Redis's version and eviction policy; `doctor` and the sidecar's log say what we think.
+  console.warn = () => {};
+  ignoreHangUpWithoutTerminal();
   const stop = new AbortController();
-  const onSignal = () => {
-    // Whoever asks twice means it.
-    if (stop.signal.aborted) process.exit(FAILED);
-    stop.abort();
-  };
   const untilStopped = () => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
+    stopOnSignals(stop);
     return stop.signal;
   };
 
   let exitCode = 0;
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    // EPIPE: whoever read this (`watch | head`) has seen enough, which is no failure.
-    if (error.code !== 'EPIPE') {
-      process.stderr.write(`cfw-job-poller: standard output: ${error.message}\n`);
-      exitCode = FAILED;
-    }
-    stop.abort();
-  });
+  stopWithoutOutput(stop);
   try {
-    if (existsSync('.env')) process.loadEnvFile('.env');
+    const note = loadEnvFile('.env', process.env);
+    if (note !== undefined) complain(note);
     await createProgram(untilStopped, (code) => {
       exitCode = code;
     }).parseAsync();
@@ -228,13 +228,12 @@ async function main(): Promise<void> {
       // Commander has printed what is wrong, or the help or version that was asked for.
       exitCode = error.exitCode === 0 ? 0 : WRONG_USAGE;
     } else {
-      process.stderr.write(`cfw-job-poller: ${(error as Error).message}\n`);
-      exitCode = WRONG_USAGE_ERRORS.includes((error as Error).name) ? WRONG_USAGE : FAILED;
+      const { name, message } = error as Error;
+      complain(message);
+      exitCode = WRONG_USAGE_ERRORS.includes(name) ? WRONG_USAGE : FAILED;
     }
   }
-  // Not process.exit() at once: what was printed must reach a pipe first.
-  process.exitCode = exitCode;
-  process.stdout.write('', () => process.exit());
+  endProcess(exitCode);
 }
 
 void main();

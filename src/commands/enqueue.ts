@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { text } from 'node:stream/consumers';
 import type { BaseConfig } from '../config/index.js';
+import { parseRequests } from '../queue/index.js';
 import { withProducer } from './producer.js';
 import type { Terminal } from './terminal.js';
 
@@ -30,10 +31,11 @@ export async function enqueue(
     else ids.push(jobId);
   }
   const watchId = again ? randomUUID() : undefined;
+  const requests = ids.map((jobId) => ({ jobId, projectId: project, timeoutMs, metadata, watchId }));
+  // What is wrong with the input is said also while Redis is away.
+  parseRequests(requests, config.projectId);
   await withProducer(config, async (producer) => {
-    const jobs = await producer.enqueueMany(
-      ids.map((jobId) => ({ jobId, projectId: project, timeoutMs, metadata, watchId })),
-    );
+    const jobs = await producer.enqueueMany(requests);
     for (const { projectId, jobId, state, watchId } of jobs) {
       const note =
         state === 'queued' ? '' : terminal.style('dim', '  (it had ended before; --again watches it once more)');

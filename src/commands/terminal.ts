@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { styleText } from 'node:util';
 
 /** Where a command prints; colours and redrawing are for terminals only. */
@@ -7,6 +8,8 @@ export interface Terminal {
   readonly rows: number;
   readonly columns: number;
   print(text: string): void;
+  /** Resolves when the reader has room again, or the signal is aborted: what a slow reader has not taken yet is memory. */
+  room(signal: AbortSignal): Promise<void>;
   style(style: Style, text: string): string;
 }
 
@@ -23,6 +26,11 @@ export function standardOutput(): Terminal {
     columns: stdout.columns ?? 80,
     print: (text) => {
       stdout.write(`${text}\n`);
+    },
+    room: async (signal) => {
+      if (!stdout.writableNeedDrain || signal.aborted) return;
+      // A reader that is gone is dealt with elsewhere.
+      await once(stdout, 'drain', { signal }).catch(() => {});
     },
     style: (style, text) => (coloured ? styleText(style, text) : text),
   };

@@ -39,6 +39,7 @@ export async function watch(
     });
     for await (const { event } of events) {
       terminal.print(json ? JSON.stringify(event) : eventLine(event, terminal));
+      await terminal.room(done.signal);
       restartIdle();
     }
   } finally {

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { Secret } from '../lib/secret.js';
+import { Secret, type SecretFileError } from '../lib/secret.js';
 import { environmentSchema, SECRET_VARIABLES } from './variables.js';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -17,6 +17,7 @@ export type Given = (name: string) => boolean;
 export function parseEnvironment(env: Environment) {
   const problems: string[] = [];
   const secrets: Secrets = {};
+  const secretFiles: Record<string, Secret> = {};
   const texts: Record<string, string> = {};
 
   for (const name of Object.keys(environmentSchema.shape)) {
@@ -31,16 +32,15 @@ export function parseEnvironment(env: Environment) {
         continue;
       }
       try {
-        const secret = Secret.fromFile(file);
-        if (secret.reveal() === '') {
-          problems.push(`${name}_FILE: "${file}" is empty; allowed is a file that holds the value`);
-          continue;
-        }
+        const secret = Secret.fromFile(file, (text) => problemOf(name, text));
         secrets[name] = secret;
         texts[name] = secret.reveal();
+        secretFiles[`${name}_FILE`] = secret;
       } catch (error) {
-        const { code } = error as NodeJS.ErrnoException;
-        problems.push(`${name}_FILE: "${file}" cannot be read (${code}); allowed is the path of a readable file`);
+        const { message } = error as SecretFileError;
+        problems.push(
+          `${name}_FILE: "${file}" ${message}; allowed is a readable file that holds the value on one line`,
+        );
       }
     } else if (texts[name] !== undefined) {
       secrets[name] = new Secret(texts[name]);
@@ -58,7 +58,13 @@ export function parseEnvironment(env: Environment) {
     const [issue] = error?.issues ?? [];
     if (issue !== undefined) problems.push(`${name}: ${given} does not fit; ${issue.message}`);
   }
-  return { parsed: parsed as Partial<Parsed>, secrets, problems };
+  return { parsed: parsed as Partial<Parsed>, secrets, secretFiles, problems };
+}
+
+/** What is wrong with the text of a secret, which is not repeated; undefined when it is good. */
+function problemOf(name: (typeof SECRET_VARIABLES)[number], text: string): string | undefined {
+  const issue = environmentSchema.shape[name].safeParse(text).error?.issues[0];
+  return issue === undefined ? undefined : `holds a value that is not valid; ${issue.message}`;
 }
 
 export const givenIn =

@@ -8,6 +8,7 @@ import { type RedisConfig, redisConfig, redisProblems, redisTls, type TlsConfig 
 import type { LOG_LEVELS } from './variables.js';
 
 export type { CredentialsConfig } from './credentials.js';
+export { loadEnvFile } from './env-file.js';
 export { ConfigError } from './error.js';
 export type { RedisConfig, TlsConfig } from './redis.js';
 export { environmentSchema, LOG_LEVELS, SECRET_VARIABLES } from './variables.js';
@@ -64,6 +65,8 @@ export interface Config extends BaseConfig {
   readonly http: { readonly host: string; readonly port: number; readonly token: Secret | undefined };
   /** Whether polls and events are counted for each project by itself. */
   readonly metrics: { readonly projectLabel: boolean };
+  /** The secrets that were read from files, by the name of the variable, such as `REDIS_URL_FILE`. */
+  readonly secretFiles: Readonly<Record<string, Secret>>;
 }
 
 /**
@@ -85,7 +88,7 @@ export function loadBaseConfig(env: Environment): BaseConfig {
  * @throws {ConfigError} naming every variable that does not fit.
  */
 export function loadConfig(env: Environment): Config {
-  const { parsed, secrets, problems } = parseEnvironment(env);
+  const { parsed, secrets, secretFiles, problems } = parseEnvironment(env);
   const tls = redisTls(parsed, givenIn(env), problems);
   problems.push(...redisProblems(parsed, givenIn(env)), ...problemsTogether(parsed, givenIn(env)));
   if (problems.length > 0) throw new ConfigError(problems);
@@ -103,6 +106,7 @@ export function loadConfig(env: Environment): Config {
     worker: { concurrency: whole.WORKER_CONCURRENCY },
     http: { host: whole.HTTP_HOST, port: whole.HTTP_PORT, token: secrets.HTTP_TOKEN },
     metrics: { projectLabel: whole.METRICS_PROJECT_LABEL },
+    secretFiles,
   });
 }
 

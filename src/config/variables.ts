@@ -47,7 +47,7 @@ export const environmentSchema = z.object({
   CFW_AUTH_TOKEN: headerText.optional(),
   REDIS_URL: url(
     'redis://[user:password@]host[:port][/db] or rediss:// for TLS',
-    ({ protocol, pathname }) => /^rediss?:$/.test(protocol) && /^(\/\d*)?$/.test(pathname),
+    ({ protocol, hostname, pathname }) => /^rediss?:$/.test(protocol) && hostname !== '' && /^(\/\d*)?$/.test(pathname),
   ).default('redis://127.0.0.1:6379'),
   REDIS_SENTINELS: addresses,
   REDIS_SENTINEL_NAME: z.string().optional(),

@@ -1,11 +1,14 @@
 import { createRequire } from 'node:module';
+import { format } from 'node:util';
 import pino, { type DestinationStream, type Logger } from 'pino';
 import type { LOG_LEVELS } from '../config/index.js';
+import { concealSecrets } from '../lib/secret.js';
+import { logOutput } from './log-output.js';
 
 export type { Logger } from 'pino';
 
 /**
- * Logs to standard output: JSON lines, or readable ones where that is a terminal.
+ * Logs to standard output: JSON lines, or readable ones when that is a terminal.
  *
  * @param destination another place for JSON lines, for tests.
  */
@@ -19,13 +22,14 @@ export function createLogger(level: (typeof LOG_LEVELS)[number], destination?: D
     // Nothing of this is ever logged on purpose; this is the second lock.
     redact: { paths: SECRET_PATHS, censor: '[secret]' },
   };
-  if (destination !== undefined) return pino(options, destination);
-  if (process.stdout.isTTY) {
-    // Loaded where it is used: beside an application there is no terminal.
-    const pretty = createRequire(import.meta.url)('pino-pretty') as typeof import('pino-pretty');
-    return pino(options, pretty({ colorize: !process.env.NO_COLOR, translateTime: 'SYS:HH:MM:ss.l', sync: true }));
-  }
-  return pino(options);
+  return pino(options, destination ?? standardOutput());
+}
+
+function standardOutput(): DestinationStream {
+  if (!process.stdout.isTTY) return logOutput(process.stdout);
+  // Loaded only when it is used: beside an application there is no terminal.
+  const { prettyFactory } = createRequire(import.meta.url)('pino-pretty') as typeof import('pino-pretty');
+  return logOutput(process.stdout, prettyFactory({ colorize: !process.env.NO_COLOR, translateTime: 'SYS:HH:MM:ss.l' }));
 }
 
 const SECRET_KEYS = ['authorization', 'password', 'token', 'secret', '["X-Auth-Token"]', '["x-auth-token"]'];
@@ -33,9 +37,33 @@ const SECRET_PATHS = SECRET_KEYS.flatMap((key) =>
   key.startsWith('[') ? [key, `*${key}`] : [key, `*.${key}`, `headers.${key}`],
 );
 
-/** Errors of libraries carry requests, headers and options along; what helps at night is these four. */
+/** Errors of libraries carry requests, headers, options and input along; only these fields are logged, without secrets. */
 function plainError(error: unknown): unknown {
-  if (!(error instanceof Error)) return error;
+  if (!(error instanceof Error)) return typeof error === 'string' ? concealSecrets(error) : error;
   const { code } = error as NodeJS.ErrnoException;
-  return { type: error.name, message: error.message, ...(code === undefined ? {} : { code }), stack: error.stack };
+  return {
+    type: error.name,
+    message: concealSecrets(error.message),
+    ...(code === undefined ? {} : { code }),
+    stack: concealSecrets(error.stack ?? ''),
+    ...(error.cause instanceof Error ? { cause: plainError(error.cause) } : {}),
+  };
+}
+
+/**
+ * Takes what libraries print by `console` into the log, so that no plain line comes between its JSON. BullMQ prints what it thinks
+ * of Redis's version and eviction policy: we judge both by ourselves, so its warnings are details.
+ */
+export function takeConsole(logger: Logger): void {
+  const at =
+    (level: 'debug' | 'warn') =>
+    (...args: unknown[]) =>
+      logger[level]({ text: concealSecrets(format(...args)) }, 'library message received');
+  Object.assign(console, {
+    log: at('debug'),
+    info: at('debug'),
+    debug: at('debug'),
+    warn: at('debug'),
+    error: at('warn'),
+  });
 }

@@ -1,7 +1,7 @@
 import { isCluster, type RedisClient } from '../redis/index.js';
 import type { Logger } from './logger.js';
 
-/** Tells when Redis goes away and when it is back, once each, however often connecting is tried in between. */
+/** Logs once when the connection to Redis is lost and once when it is restored, however often connecting is tried between. */
 export function logRedisState(redis: RedisClient, logger: Logger): void {
   let away = false;
   let cause: Error | undefined;
@@ -11,13 +11,10 @@ export function logRedisState(redis: RedisClient, logger: Logger): void {
   redis.on('close', () => {
     if (away || redis.status === 'end') return;
     away = true;
-    logger.error(
-      { ...where(redis), error: cause?.message || 'the connection was closed' },
-      'redis is away; waiting for it',
-    );
+    logger.error({ ...where(redis), error: cause?.message || 'the connection was closed' }, 'redis connection lost');
   });
   redis.on('ready', () => {
-    logger.info(where(redis), away ? 'redis is back' : 'redis is there');
+    logger.info(where(redis), away ? 'redis connection restored' : 'redis connected');
     away = false;
     cause = undefined;
   });

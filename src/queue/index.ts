@@ -16,6 +16,7 @@ export {
   type CfwJobStatus,
   type EnqueuedJob,
   InvalidJobError,
+  parseRequests,
 } from './producer.js';
 export { type Progress, parseProgress } from './progress.js';
 export { JobWorker } from './worker.js';

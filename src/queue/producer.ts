@@ -139,15 +139,7 @@ export class CfwJobProducer {
 
   async #enqueue(requests: readonly CfwJobRequest[], label: (index: number) => string): Promise<EnqueuedJob[]> {
     const { redis, eventStream = '{cfw}:events', projectId } = this.#options;
-    const problems: string[] = [];
-    const jobs: PollJob[] = [];
-    for (const [index, request] of requests.entries()) {
-      const job = parseJobData(request, projectId);
-      if ('problems' in job) problems.push(...job.problems.map((problem) => `${label(index)}${problem}`));
-      else jobs.push(job);
-    }
-    if (problems.length > 0) throw new InvalidJobError(problems);
-
+    const jobs = parseRequests(requests, projectId, label);
     // BullMQ forgets a job sooner after its end than we do, so it alone cannot keep ended jobs from coming back.
     const published = await findPublished(redis, eventStream, jobs);
     const isNew = (_: PollJob, index: number) => published[index] === undefined;
@@ -166,6 +158,28 @@ export class CfwJobProducer {
       state: published[index]?.status ?? 'queued',
     }));
   }
+}
+
+/**
+ * Checks requests without asking Redis.
+ *
+ * @param label what to call a request in a problem, by its index.
+ * @throws {InvalidJobError} when the data of any is invalid, naming each.
+ */
+export function parseRequests(
+  requests: readonly CfwJobRequest[],
+  projectId: string | undefined,
+  label: (index: number) => string = (index) => `jobs[${index}].`,
+): PollJob[] {
+  const problems: string[] = [];
+  const jobs: PollJob[] = [];
+  for (const [index, request] of requests.entries()) {
+    const job = parseJobData(request, projectId);
+    if ('problems' in job) problems.push(...job.problems.map((problem) => `${label(index)}${problem}`));
+    else jobs.push(job);
+  }
+  if (problems.length > 0) throw new InvalidJobError(problems);
+  return jobs;
 }
 
 function withoutNulls(job: PollJob): Record<string, unknown> {

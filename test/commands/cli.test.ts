@@ -1,7 +1,13 @@
+import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { run } from '../support/command.js';
+import { CLI, run } from '../support/command.js';
+import { append } from '../support/events.js';
 import { eventually } from '../support/eventually.js';
 import { useRedis } from '../support/redis.js';
 import { environment, PROJECT, useCleanUp } from '../support/sidecar.js';
@@ -13,6 +19,52 @@ beforeEach(async () => {
 });
 const base = () => ({ REDIS_URL: server.redis.url, CFW_PROJECT_ID: PROJECT });
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
+
+/** What a shell makes of a script in which `$CLI` is the command. */
+const shell = (script: string) => {
+  const env = { PATH: process.env.PATH, ...base(), CLI: `${process.execPath} ${CLI}` };
+  const { status, stderr } = spawnSync('bash', ['--norc', '-c', `set -o pipefail; ${script}`], {
+    env,
+    cwd: tmpdir(),
+    encoding: 'utf8',
+  });
+  return { code: status, stderr };
+};
+
+describe('standard output', () => {
+  it('that is closed has been read enough: watch | head ends quietly with code 0', async () => {
+    await append(server.redis.client, ...Array.from({ length: 2_000 }, (_, n) => `job-${n}`));
+    expect(shell('$CLI watch --from-start --json | head -n 1')).toEqual({ code: 0, stderr: '' });
+    expect(shell('$CLI --help | true')).toEqual({ code: 0, stderr: '' });
+  });
+
+  it('on a disk that is full is said in one line, with code 1', () => {
+    const { code, stderr } = shell('$CLI enqueue a > /dev/full');
+    expect(stderr).toMatch(/^cfw-job-poller: .*ENOSPC.*\n$/);
+    expect(code).toBe(1);
+    expect(shell('$CLI enqueue a/b 2> /dev/full').code).toBe(2);
+  });
+
+  it('whose reader has stalled holds little of what watch prints, and SIGTERM ends it', async () => {
+    const ids = Array.from({ length: 20_000 }, (_, n) => `job-${n}-${'x'.repeat(50)}`);
+    await append(server.redis.client, ...ids);
+    const command = start.command(['watch', '--from-start', '--json'], base());
+    await eventually(() => command.stdout !== '');
+    command.process.stdout?.pause();
+    const taken = () => Number(/^rchar: (\d+)/m.exec(readFileSync(`/proc/${command.process.pid}/io`, 'utf8'))?.[1]);
+    // It stops reading from Redis once its reader takes nothing.
+    await eventually(async () => {
+      const before = taken();
+      await sleep(1_000);
+      return taken() - before < 10_000;
+    });
+    expect(taken()).toBeLessThan(15_000_000);
+    const begun = performance.now();
+    command.process.kill('SIGTERM');
+    await once(command.process, 'exit');
+    expect(performance.now() - begun).toBeLessThan(8_000);
+  });
+});
 
 describe('the command', () => {
   it.each([[['--help']], [['start', '--help']], [['enqueue', '--help']], [['demo', '--help']]])(
@@ -81,6 +133,22 @@ describe('the command', () => {
     const { code, stderr } = await run(['status', 'x'], env);
     expect(stderr).toBe(`cfw-job-poller: Redis at ${redis} cannot be used: no answer within 5 s\n`);
     expect(code).toBe(1);
+  });
+
+  it.each([
+    ['an id', ['a b'], /jobs\[0\]\.jobId must be 1 to 64 characters/],
+    ['several ids', ['a', 'b/c', 'd', ''], /jobs\[1\]\.jobId must be .*jobs\[3\]\.jobId must be/],
+    ['a timeout', ['a', '--timeout', '3d'], /timeoutMs must be at most 86400000 \(24 h\)/],
+    [
+      'metadata',
+      ['a', '--metadata', JSON.stringify({ a: 'x'.repeat(4_096) })],
+      /metadata must have at most 4096 bytes/,
+    ],
+  ])('says what is wrong with %s before it asks Redis', async (_what, args, message) => {
+    const { code, stderr } = await run(['enqueue', ...args], { ...base(), REDIS_URL: 'redis://127.0.0.1:1' });
+    expect(stderr).toMatch(message);
+    expect(stderr).not.toMatch(/Redis at/);
+    expect(code).toBe(2);
   });
 
   it('enqueues, also from standard input, all or none', async () => {

@@ -28,7 +28,8 @@ describe('cfw-job-poller doctor', () => {
     const simulator = await start.simulator();
     const { code, of } = await doctor(environment(server.redis, simulator));
     expect(of('configuration')).toEqual(['ok', 'complete']);
-    expect(of('redis')).toEqual(['ok', 'it is there, and set up so that nothing is lost']);
+    expect(of('redis')).toEqual(['ok', 'it answers, drops no keys, and has an append-only file']);
+    expect(of('redis durability')).toEqual(['ok', expect.stringMatching(/^appendfsync always: /)]);
     expect(of('redis permissions')[0]).toBe('ok');
     expect(of('CFW reachability')[0]).toBe('ok');
     expect(of('clock')).toEqual(['ok', 'as that of CFW']);
@@ -36,6 +37,29 @@ describe('cfw-job-poller doctor', () => {
     expect(code).toBe(0);
     expect(simulator.calls()).toBe(1);
     expect(await server.redis.client.keys('*')).toEqual([]);
+  });
+
+  it('reports what a crash of Redis may lose, and that it could not look at it', async () => {
+    const redis = await TestRedis.start({ appendOnly: true });
+    start.onEnd(() => redis.stop());
+    await redis.client.config('SET', 'appendfsync', 'everysec');
+    const everysec = await doctor({ REDIS_URL: redis.url });
+    expect(everysec.of('redis')[0]).toBe('ok');
+    expect(everysec.of('redis durability')).toEqual([
+      'warn',
+      expect.stringMatching(/appendfsync everysec: .*set it to always/),
+    ]);
+
+    await redis.client.acl('SETUSER', 'narrow', 'on', '>pw', '~*', '+@all', '-config');
+    const url = new URL(redis.url);
+    url.username = 'narrow';
+    url.password = 'pw';
+    const narrow = await doctor({ REDIS_URL: url.href });
+    expect(narrow.of('redis durability')).toEqual([
+      'warn',
+      expect.stringMatching(/appendfsync was not checked \(NOPERM/),
+    ]);
+    expect(narrow.stdout).not.toMatch(/nothing is lost/);
   });
 
   it('lists every problem of the configuration, and looks at Redis all the same', async () => {

@@ -354,6 +354,26 @@ describe('a secret of the configuration', () => {
     expect(problems[1]).toContain(empty);
   });
 
+  it('keeps the last good value when its file turns to one that the variable does not allow', () => {
+    const url = fileWith('rotated-url', 'redis://me:first@redis.example.com');
+    const token = fileWith('rotated-token', HTTP_TOKEN);
+    const config = loadConfig({ ...SOUND, REDIS_URL_FILE: url, HTTP_TOKEN_FILE: token });
+    expect(Object.keys(config.secretFiles).sort()).toEqual(['HTTP_TOKEN_FILE', 'REDIS_URL_FILE']);
+    const problems: (string | undefined)[] = [];
+    for (const secret of Object.values(config.secretFiles)) secret.onFileState((problem) => problems.push(problem));
+    for (const bad of ['redis://me:hunter/2#@host', 'redis:', 'redis://', 'http://me:hunter2@host', 'hunter2']) {
+      writeFileSync(url, bad);
+      config.secretFiles.REDIS_URL_FILE?.refresh();
+      expect(redisUrl(config)).toBe('redis://me:first@redis.example.com');
+    }
+    writeFileSync(token, 'too-short');
+    expect(config.http.token?.refresh()).toBe(false);
+    expect(config.http.token?.reveal()).toBe(HTTP_TOKEN);
+    expect(problems).toHaveLength(2);
+    expect(problems.join()).toMatch(/is not valid; allowed is redis:.*is not valid; allowed are 16 or more/);
+    expect(problems.join()).not.toMatch(/hunter|short/);
+  });
+
   it('is not shown where what its file holds does not fit', () => {
     const problems = problemsOf({ ...SOUND, HTTP_TOKEN_FILE: fileWith('short', 'hunter2') });
     expect(problems).toEqual([expect.stringContaining('HTTP_TOKEN: ')]);

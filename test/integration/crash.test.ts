@@ -66,8 +66,8 @@ describe('crashes', () => {
     await server.redis.restart();
     await expectOneRightEventEach(outcomes);
     const messages = log.map((line) => JSON.parse(line).msg);
-    expect(messages.filter((msg) => msg === 'redis is away; waiting for it')).toHaveLength(1);
-    expect(messages).toContain('redis is back');
+    expect(messages.filter((msg) => msg === 'redis connection lost')).toHaveLength(1);
+    expect(messages).toContain('redis connection restored');
     await producer.close();
   });
 });
@@ -80,10 +80,10 @@ describe('without Redis', () => {
     await server.redis.crash();
     const sidecar = start.command(['start'], env);
     const { url } = await sidecar.logged('sidecar started');
-    await sidecar.logged('redis is away; waiting for it');
+    await sidecar.logged('redis connection lost');
     expect((await fetch(`${url}/healthz`)).status).toBe(200);
     await server.redis.restart();
-    await sidecar.logged('redis is back');
+    await sidecar.logged('redis connection restored');
     const producer = new CfwJobProducer({ redis: server.redis.client, projectId: PROJECT });
     await producer.enqueue({ jobId });
     await expectOneRightEventEach(new Map([[jobId, 'Success']]));
@@ -99,7 +99,7 @@ describe('without Redis', () => {
     await sidecar.logged('job accepted');
     await server.redis.crash();
     try {
-      await sidecar.logged('redis is away; waiting for it');
+      await sidecar.logged('redis connection lost');
       const before = Date.now();
       expect(await sidecar.kill('SIGTERM')).toEqual({ code: 1, signal: null });
       expect(Date.now() - before).toBeLessThan(15_000);

@@ -1,4 +1,5 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { format, inspect } from 'node:util';
@@ -50,6 +51,12 @@ describe('a secret', () => {
   });
 });
 
+/** Puts something else in a file's place. */
+function instead(file: string, make: (path: string) => unknown): void {
+  rmSync(file);
+  make(file);
+}
+
 describe('a secret from a file', () => {
   it('loses the white space around it', () => {
     expect(Secret.fromFile(fileWith(` \t${VALUE}\r\n`)).reveal()).toBe(VALUE);
@@ -69,14 +76,45 @@ describe('a secret from a file', () => {
     expect(secret.refresh()).toBe(false);
   });
 
-  it('stays as it was while the file is empty or away', () => {
+  it.each<[string, (file: string) => void, string]>([
+    ['absent', (file) => rmSync(file), 'cannot be read (ENOENT)'],
+    ['empty', (file) => writeFileSync(file, ' \n'), 'is empty'],
+    ['a directory', (file) => instead(file, mkdirSync), 'is a directory'],
+    [
+      'a link that leads nowhere',
+      (file) => instead(file, (path) => symlinkSync(`${path}-absent`, path)),
+      'cannot be read (ENOENT)',
+    ],
+    ['binary', (file) => writeFileSync(file, Buffer.from([0xff, 0xfe, 0x41, 0x00])), 'is not UTF-8 text'],
+    ['text with a zero byte', (file) => writeFileSync(file, 'new\0value'), 'has control characters'],
+    ['of several lines', (file) => writeFileSync(file, 'new\nvalue\n'), 'has more than one line'],
+    ['too large', (file) => writeFileSync(file, 'new'.repeat(30_000)), 'is larger than 65536 bytes'],
+    [
+      'a device without an end',
+      (file) => instead(file, (path) => symlinkSync('/dev/zero', path)),
+      'is larger than 65536 bytes',
+    ],
+    ['no good by its own rule', (file) => writeFileSync(file, 'new-but-bad'), 'must not be bad'],
+  ])('stays as it was while the file is %s, which is reported once', (_what, spoil, problem) => {
     const file = fileWith('first\n');
-    const secret = Secret.fromFile(file);
-    writeFileSync(file, ' \n');
+    const secret = Secret.fromFile(file, (text) => (text.includes('bad') ? 'must not be bad' : undefined));
+    const states: (string | undefined)[] = [];
+    secret.onFileState((state) => states.push(state));
+    spoil(file);
+    expect([secret.refresh(), secret.refresh(), secret.reveal()]).toEqual([false, false, 'first']);
+    expect(states).toEqual([problem]);
+    rmSync(file, { recursive: true, force: true });
+    writeFileSync(file, '\ufeffsecond\r\n');
+    expect([secret.refresh(), secret.refresh(), secret.reveal()]).toEqual([true, false, 'second']);
+    expect(states).toEqual([problem, undefined]);
+  });
+
+  it('is not read again from a pipe, which would block', () => {
+    const file = join(folder, 'pipe');
+    execFileSync('mkfifo', [file]);
+    const secret = new Secret(VALUE, file);
     expect(secret.refresh()).toBe(false);
-    rmSync(file);
-    expect(secret.refresh()).toBe(false);
-    expect(secret.reveal()).toBe('first');
+    expect(secret.reveal()).toBe(VALUE);
   });
 
   it('has nothing to read again where it came as a value', () => {

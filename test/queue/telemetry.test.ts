@@ -117,7 +117,7 @@ describe('the command', () => {
     const simulator = await start.simulator();
     const env = { ...environment(server.redis, simulator), NODE_OPTIONS: `--import ${HOST}`, TRACE };
     const sidecar = start.command(['start'], env);
-    await sidecar.logged('redis is there');
+    await sidecar.logged('redis connected');
     const { jobId } = simulator.addJob({ projectId: PROJECT, durationMs: 0 });
     await start.rawQueue(server.redis).add('x', { jobId });
     await seen(1);

@@ -61,7 +61,7 @@ describe('users of Redis with the permissions that docs/redis.md lists', () => {
     const address = `127.0.0.1:${server.port}`;
     const env = { ...cfwEnvironment(simulator), REDIS_URL: `redis://cfw-job-poller:one@${address}` };
     const sidecar = start.command(['start'], env);
-    await sidecar.logged('redis is there');
+    await sidecar.logged('redis connected');
     const producing = new Flow(env, simulator, 'producers');
     start.onEnd(() => producing.stop());
     const login = { username: 'cfw-subscriber', password: 'two' };
@@ -131,7 +131,7 @@ describe('a password that is exchanged', () => {
     // All connections, those that BullMQ has made for itself and those that block, have to log in anew.
     await admin.call('CLIENT', 'KILL', 'USER', 'cfw', 'SKIPME', 'yes');
     await flow.end([...ids, ...(await flow.enqueue(10, 100))]);
-    expect(sidecar.log.some(({ msg }) => msg === 'redis is back')).toBe(true);
+    expect(sidecar.log.some(({ msg }) => msg === 'redis connection restored')).toBe(true);
     expect((await sidecar.kill('SIGTERM')).code).toBe(0);
   });
 

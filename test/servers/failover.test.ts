@@ -14,7 +14,7 @@ const PASSWORD = 'a password with @ and %';
 /** Lets a master die while jobs are on their way, and sees to it that each has its event all the same. */
 async function outlives(env: Record<string, string>, flow: Flow, fail: () => Promise<void>): Promise<void> {
   const sidecar = start.command(['start'], env);
-  await sidecar.logged('redis is there');
+  await sidecar.logged('redis connected');
   const ids = await flow.enqueue(300, 12_000);
   // What Redis has acknowledged as replicated is what it promises to keep.
   const { redis: client } = flow;

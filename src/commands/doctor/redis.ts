@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { BaseConfig } from '../../config/index.js';
 import type { RedisClient } from '../../redis/index.js';
 import { commandRedis, inspectRedis } from '../../redis/index.js';
+import { checkDurability } from './durability.js';
 import { type Finding, fail, ok, warn } from './finding.js';
 
 /** Looks at Redis: whether it is there, whether it keeps what it is given, and whether we may do what we have to. */
@@ -24,8 +25,13 @@ export async function checkRedis(config: BaseConfig): Promise<Finding[]> {
 
 async function checkServer(redis: RedisClient): Promise<Finding[]> {
   const findings = await inspectRedis(redis);
-  if (findings.length === 0) return [ok('redis', 'it is there, and set up so that nothing is lost')];
-  return findings.map(({ severity, message }) => (severity === 'refuse' ? fail : warn)('redis', message));
+  const durability = await checkDurability(redis);
+  if (findings.length === 0)
+    return [ok('redis', 'it answers, drops no keys, and has an append-only file'), ...durability];
+  return [
+    ...findings.map(({ severity, message }) => (severity === 'refuse' ? fail : warn)('redis', message)),
+    ...durability,
+  ];
 }
 
 /** Does what the queue and the stream need, on keys of its own that are gone afterwards. */
