@@ -6,6 +6,7 @@
 
   KEYS[1]  hash of the fleet: process -> "<lease end> <share> <wanted>"; "housekeeper" -> "<lease end> <process>";
            "found" -> what the housekeeper found last, as JSON
+  KEYS[2]  BullMQ's counter of added jobs
 
   ARGV[1]  this process
   ARGV[2]  calls a second that it wants, a whole number; -1 to leave
@@ -13,7 +14,7 @@
   ARGV[4]  length of a lease, in milliseconds
   ARGV[5]  what it found, if it is the housekeeper; else empty
 
-  Returns {Redis's time in milliseconds, share, 1 if it is the housekeeper, processes, found}.
+  Returns {Redis's time in milliseconds, share, 1 if it is the housekeeper, processes, found, the counter if it is the housekeeper}.
 ]]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -48,7 +49,7 @@ if want < 0 then
   if keeper == me then
     redis.call('HDEL', KEYS[1], 'housekeeper')
   end
-  return { now, 0, 0, #processes, found }
+  return { now, 0, 0, #processes, found, '' }
 end
 
 -- Max-min fair, in whole calls: a process that wants little gets that, the others split the rest. What no process wants is
@@ -88,4 +89,4 @@ if keeps then
   end
 end
 redis.call('HSET', KEYS[1], unpack(fields))
-return { now, share, keeps and 1 or 0, #processes, found }
+return { now, share, keeps and 1 or 0, #processes, found, keeps and redis.call('GET', KEYS[2]) or '' }

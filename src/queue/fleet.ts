@@ -18,12 +18,16 @@ export interface FleetAnswer {
   readonly isHousekeeper: boolean;
   /** What the housekeeper found last, as it wrote it; empty if this process is the housekeeper or none has looked yet. */
   readonly found: string;
+  /** BullMQ's counter of added jobs, if this process is the housekeeper; empty before the first job. */
+  readonly counter: string;
 }
 
 export interface FleetOptions {
   readonly redis: RedisClient;
   /** Redis key of the hash that the processes share. */
   readonly key: string;
+  /** Redis key of BullMQ's counter of added jobs. */
+  readonly counterKey: string;
   /** Names this process; the pid does not, since it is 1 in every container. */
   readonly id: string;
   /** Calls a second over all processes; 0 for no limit. */
@@ -41,7 +45,7 @@ export interface FleetOptions {
  */
 export class Fleet {
   readonly #options: FleetOptions;
-  readonly #speak: ReturnType<typeof defineScript<[number, number, number, number, string]>>;
+  readonly #speak: ReturnType<typeof defineScript<[number, number, number, number, string, string]>>;
   readonly #stop = new AbortController();
   #found = '';
   #size = 1;
@@ -55,7 +59,7 @@ export class Fleet {
   constructor(options: FleetOptions) {
     this.#options = options;
     const lua = readFileSync(new URL('./fleet.lua', import.meta.url), 'utf8');
-    this.#speak = defineScript(options.redis, 'cfwFleet', 1, lua);
+    this.#speak = defineScript(options.redis, 'cfwFleet', 2, lua);
     if (options.ratePerSecond === 0) options.pacer.grant(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY);
   }
 
@@ -80,8 +84,8 @@ export class Fleet {
     this.#stop.abort();
     this.#wake?.();
     await this.#ended;
-    const { key, id, ratePerSecond } = this.#options;
-    await this.#speak(key, id, -1, ratePerSecond, LEASE_MS, '').catch(() => {});
+    const { key, counterKey, id, ratePerSecond } = this.#options;
+    await this.#speak(key, counterKey, id, -1, ratePerSecond, LEASE_MS, '').catch(() => {});
   }
 
   async #run(): Promise<void> {
@@ -96,7 +100,7 @@ export class Fleet {
   }
 
   async #speakOnce(): Promise<void> {
-    const { key, id, ratePerSecond, clock, pacer, onAnswer } = this.#options;
+    const { key, counterKey, id, ratePerSecond, clock, pacer, onAnswer } = this.#options;
     const { taken, refused } = pacer.report();
     const sentAt = performance.now();
     // What it used, with room to grow; all that there is if it could have made more calls.
@@ -104,8 +108,9 @@ export class Fleet {
     const want = refused ? ratePerSecond : Math.min(ratePerSecond, Math.ceil(used * 1.25) + 1);
     this.#spokeAt = sentAt;
     this.#isWaiting = true;
-    const [now, share, isHousekeeper, size, found] = await this.#speak(
+    const [now, share, isHousekeeper, size, found, counter] = await this.#speak(
       key,
+      counterKey,
       id,
       want,
       ratePerSecond,
@@ -119,7 +124,7 @@ export class Fleet {
     // Redis counted the lease from a later moment, so this end comes first.
     if (ratePerSecond > 0) pacer.grant(share, sentAt + LEASE_MS);
     this.#size = size;
-    this.#found = (await onAnswer({ isHousekeeper: isHousekeeper === 1, found })) ?? '';
+    this.#found = (await onAnswer({ isHousekeeper: isHousekeeper === 1, found, counter })) ?? '';
   }
 
   /** Waits until the next word is due, or until it is asked to hurry and a quarter of a second has passed. */

@@ -36,7 +36,7 @@ const EMPTY: Backlog = { overdueMs: 0, waiting: 0, paused: false, coolingDown: f
 
 /** What the housekeeper finds, and what a successor needs to go on. */
 const foundSchema = z.object({
-  /** When it looked last, and since when there was no gap between looks; epoch milliseconds. */
+  /** When it was on last, and since when one was on without a gap; epoch milliseconds. */
   at: z.number(),
   watchedSince: z.number(),
   /** The last event of BullMQ that was seen, and its counter of added jobs then. */
@@ -53,10 +53,10 @@ const foundSchema = z.object({
 });
 type Found = z.output<typeof foundSchema>;
 
-/** Longer than a take-over takes. Without a look for this long, no one can say that a job was watched all the time; ms. */
+/** Longer than a take-over takes. After such a gap without a housekeeper, not every job was watched all the time; ms. */
 const GAP_MS = 6_000;
-/** A quiet queue is looked at this often, in milliseconds. */
-const QUIET_LOOK_MS = 5_000;
+/** A quiet queue to which no job is added is looked at this often, in milliseconds. */
+const QUIET_LOOK_MS = 10_000;
 /** All jobs are gone through this often, should an event of BullMQ have been missed; in milliseconds. */
 const FULL_LOOK_EVERY_MS = 600_000;
 /** Events of BullMQ that are read in one go. */
@@ -138,7 +138,7 @@ export class Housekeeper {
   }
 
   /** Does what is due if this process is the housekeeper. @returns what it found, for the others. */
-  async answered({ isHousekeeper, found }: FleetAnswer): Promise<string | undefined> {
+  async answered({ isHousekeeper, found, counter }: FleetAnswer): Promise<string | undefined> {
     if (this.#stop.signal.aborted) return undefined;
     const isNew = isHousekeeper && !this.#isOn;
     this.#isOn = isHousekeeper;
@@ -151,10 +151,11 @@ export class Housekeeper {
       this.#ranAt.clear();
       this.#quietUntil = 0;
     }
-    if (performance.now() >= this.#quietUntil || this.#options.deadlines.nextDue <= this.#options.now()) {
-      await this.#lookAtQueue();
-    }
+    const { deadlines, now } = this.#options;
+    const isQuiet = performance.now() < this.#quietUntil && (counter || '0') === this.#found?.counter;
+    if (!isQuiet || deadlines.nextDue <= now()) await this.#lookAtQueue();
     await this.#runDuties();
+    if (this.#found !== undefined) this.#found = { ...this.#found, at: now() };
     return JSON.stringify(this.#found);
   }
 

@@ -71,8 +71,7 @@ export class JobWorker {
     this.#refusal = new WriteRefusal((error) => events.emit('writes', error));
     const { poll } = options;
     this.#calls = new Calls({
-      ...{ redis, poll, events, pacer: this.#pacer, key: this.#key },
-      now: this.#clock.now,
+      ...{ redis, poll, events, pacer: this.#pacer, key: this.#key, now: this.#clock.now },
       cut: this.#cutCalls.signal,
       onShort: () => this.#fleet.hurry(),
     });
@@ -262,12 +261,10 @@ export class JobWorker {
   #createFleet(): Fleet {
     const { redis, ratePerSecond } = this.#options;
     return new Fleet({
-      redis,
+      ...{ redis, ratePerSecond, clock: this.#clock, pacer: this.#pacer },
       key: this.#key('cfw:fleet'),
+      counterKey: this.#key('id'),
       id: this.#id,
-      ratePerSecond,
-      clock: this.#clock,
-      pacer: this.#pacer,
       onAnswer: async (answer) => {
         this.#refusal.succeeded();
         this.#intake.room();
