@@ -26,8 +26,8 @@ export async function enqueue(
 ): Promise<void> {
   const ids: string[] = [];
   for (const jobId of jobIds) {
-    if (jobId === '-') ids.push(...(await text(process.stdin)).split(/\s+/).filter((word) => word !== ''));
-    else ids.push(jobId);
+    // One by one: a call cannot have hundreds of thousands of arguments.
+    for (const id of jobId === '-' ? (await text(process.stdin)).split(/\s+/) : [jobId]) if (id !== '') ids.push(id);
   }
   const watchId = again ? randomUUID() : undefined;
   await withProducer(config, async (producer) => {

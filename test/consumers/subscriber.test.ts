@@ -344,10 +344,10 @@ describe('a subscriber', () => {
 
   it('refuses options that do not fit, naming each', () => {
     for (const [change, message] of [
-      [{ group: '' }, /^group: "" does not fit/],
-      [{ concurrency: 0 }, /^concurrency: 0 does not fit; allowed is a whole number from 1 to 10000$/],
-      [{ claimIdleMs: 5 }, /^claimIdleMs: 5 does not fit/],
-      [{ from: 'begin' }, /^from: "begin" does not fit; allowed is start, end or the id of an entry$/],
+      [{ group: '' }, /^group is invalid: ""; expected a name$/],
+      [{ concurrency: 0 }, /^concurrency is invalid: 0; expected a whole number from 1 to 10000$/],
+      [{ claimIdleMs: 5 }, /^claimIdleMs is invalid: 5;/],
+      [{ from: 'begin' }, /^from is invalid: "begin"; expected start, end or the id of an entry$/],
     ] as const) {
       expect(() => new CfwJobEventSubscriber({ ...options(), handler: () => {}, ...change })).toThrow(message);
     }
