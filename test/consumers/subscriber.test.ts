@@ -342,6 +342,30 @@ describe('a subscriber', () => {
     expect(seen).toEqual(['a', 'b', 'c', 'd']);
   });
 
+  it('reports errors of Redis to onError, and under its old name to onTrouble', async () => {
+    await server.redis.client.set(STREAM, 'no stream');
+    const errors: string[] = [];
+    const troubles: string[] = [];
+    subscribe({ onError: ({ message }) => errors.push(message) });
+    subscribe({ consumer: 'two', onTrouble: ({ message }) => troubles.push(message) });
+    await eventually(() => errors.length > 0 && troubles.length > 0);
+    expect([errors[0], troubles[0]]).toEqual([
+      expect.stringMatching(/^WRONGTYPE/),
+      expect.stringMatching(/^WRONGTYPE/),
+    ]);
+  });
+
+  it('warns of errors that last if nothing listens to them', async () => {
+    await server.redis.client.set(STREAM, 'no stream');
+    const warn = jest.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    ends.push(() => warn.mockRestore());
+    subscribe({});
+    await eventually(() => warn.mock.calls.length > 0);
+    expect(warn.mock.calls[0]?.[0]).toMatch(
+      /^\{cfw\}:events cannot be read for now, and is tried again and again: WRONGTYPE/,
+    );
+  });
+
   it('refuses options that do not fit, naming each', () => {
     for (const [change, message] of [
       [{ group: '' }, /^group is invalid: ""; expected a name$/],
