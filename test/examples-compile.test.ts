@@ -23,7 +23,7 @@ function exampleOf(name: string, file: string): string {
   const source = readFileSync(join(root, file), 'utf8');
   const declared = source.search(new RegExp(`^export (async )?(class|function\\*?) ${name}\\b`, 'm'));
   const comment = source.slice(source.lastIndexOf('/**', declared), declared);
-  const code = /@example\n \* ```ts\n([^]*?) \* ```/.exec(comment)?.[1];
+  const code = /@example\n \* ```ts\n([\s\S]*?) \* ```/.exec(comment)?.[1];
   if (code === undefined) throw new Error(`${name} in ${file} has no @example`);
   return code.replace(/^ \* ?/gm, '');
 }

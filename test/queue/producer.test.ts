@@ -114,7 +114,7 @@ describe('the producer', () => {
       waiting: 'waiting',
     });
     expect((await client.lrange(key('wait'), 0, -1)).sort()).toEqual(['completed', 'failed', 'waiting'].map(queueId));
-    expect(await client.zrange(key('completed'), 0, -1)).toEqual([queueId('remembered')]);
+    expect(await client.zcard(key('completed'))).toBe(1);
     expect(await client.zcard(key('failed'))).toBe(0);
   });
 
