@@ -12,6 +12,7 @@ import {
 } from '../../src/index.js';
 import { copyConnection, type RedisClient, type RedisConnection } from '../../src/redis/index.js';
 import { append } from '../support/events.js';
+import { eventually } from '../support/eventually.js';
 import { Four } from '../support/four.js';
 import { startProxy } from '../support/proxy.js';
 import { STREAM, TestRedis, useRedis } from '../support/redis.js';
@@ -206,6 +207,7 @@ describe('the way to Redis', () => {
     await sleep(1_000);
     await append(server.redis.client, 'c');
     await all.seen('c');
+    await eventually(() => all.handled.length === 3, { timeoutMs: 10_000, what: 'the event that was lost on the way' });
     expect([...all.handled].sort()).toEqual(['a', 'b', 'c']);
     expect(all.read).toEqual(['a', 'b', 'c']);
     expect(all.errors).toContain('Redis has not answered for 8 s; reconnecting');

@@ -43,9 +43,9 @@ export class Four {
     await this.#subscriber.ready();
   }
 
-  /** Waits until all have seen the awaited event as the last one. */
+  /** Waits until all have seen an event. */
   async seen(id: string): Promise<void> {
-    const all = () => [this.handled, this.read, this.waited].every((ids) => ids.at(-1) === id);
+    const all = () => [this.handled, this.read, this.waited].every((ids) => ids.includes(id));
     await eventually(all, { timeoutMs: 45_000, what: `that all see "${id}"` });
   }
 
