@@ -7,7 +7,7 @@ import {
   type RedisConnection,
   reconnect,
 } from '../redis/index.js';
-import { tell, warn } from './notify.js';
+import { notify, warn } from './notify.js';
 import type { SubscriberSettings } from './options.js';
 import { type Entry, pendingPages } from './pending.js';
 
@@ -93,7 +93,7 @@ export class ConsumerGroup {
     const found = await this.redis.xautoclaim(stream, group, consumer, claimIdleMs, cursor, 'COUNT', count);
     const [next, entries, trimmed = []] = found as [string, (Entry | null)[], string[]?];
     // Redis 7 forgets what was trimmed and says so; 6.2 makes it ours and gives null for it.
-    if (trimmed.length > 0) this.tellTrimmed(trimmed);
+    if (trimmed.length > 0) this.notifyTrimmed(trimmed);
     const there = entries.filter((entry) => entry !== null);
     return [next, there.length < entries.length ? [...(await this.#trimmedOfOurs()), ...there] : there];
   }
@@ -138,7 +138,7 @@ export class ConsumerGroup {
     if (this.stopping.aborted) return;
     const { onError, stream } = this.settings;
     if (onError !== undefined) {
-      tell(onError, error);
+      notify(onError, error);
       return;
     }
     this.#failingSince ??= performance.now();
@@ -152,9 +152,9 @@ export class ConsumerGroup {
     await sleep(ms, undefined, { signal: this.stopping }).catch(() => {});
   }
 
-  tellTrimmed(ids: readonly string[]): void {
+  notifyTrimmed(ids: readonly string[]): void {
     const { stream, group, onTrimmed } = this.settings;
-    if (onTrimmed !== undefined) tell(onTrimmed, ids);
+    if (onTrimmed !== undefined) notify(onTrimmed, ids);
     else
       warn(`${ids.length} entries of ${stream} were trimmed before the group ${group} had handled them: ${ids[0]} …`);
   }

@@ -2,7 +2,7 @@ import { EventEmitter, once } from 'node:events';
 import { type CfwJobEvent, fromEntry } from '../events/index.js';
 import type { ConsumerGroup } from './consumer-group.js';
 import { buryEntry, defineDeadLetter } from './dead-letters.js';
-import { tell, warn } from './notify.js';
+import { notify, warn } from './notify.js';
 import type { Delivery, SubscriberSettings } from './options.js';
 import { CHUNK, claim, type Entry, pendingPages } from './pending.js';
 
@@ -84,7 +84,7 @@ export class Deliveries {
       const { stream, group } = this.#settings;
       void this.#group.untilAnswered(async () => {
         // 0 where somebody else has cleared it away, and told.
-        if ((await this.#group.redis.xack(stream, group, entryId)) > 0) this.#group.tellTrimmed([entryId]);
+        if ((await this.#group.redis.xack(stream, group, entryId)) > 0) this.#group.notifyTrimmed([entryId]);
       });
       return;
     }
@@ -143,7 +143,7 @@ export class Deliveries {
       void this.#retry(held);
     }, delayMs);
     held.state = { retry };
-    tell(onRetry, { error, event: held.event, delivery, delayMs });
+    notify(onRetry, { error, event: held.event, delivery, delayMs });
   }
 
   /** Delivers an entry to ourselves once more: Redis counts it, so the count outlives this process. */
@@ -198,7 +198,7 @@ export class Deliveries {
       this.#held.delete(entryId);
       this.#changed();
       if (letter === undefined) return;
-      if (onDeadLetter !== undefined) tell(onDeadLetter, letter);
+      if (onDeadLetter !== undefined) notify(onDeadLetter, letter);
       else warn(`stream entry ${entryId} was moved to ${stream}:dead after ${deliveries} deliveries: ${error}`);
     });
   }

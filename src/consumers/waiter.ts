@@ -130,15 +130,17 @@ export class CfwJobWaiter {
       timeout === undefined ? undefined : setTimeout(() => giveUp?.(new WaitTimeoutError(job, timeout)), timeout);
     signal?.addEventListener('abort', onAbort, { once: true });
     let waiting: Waiting | undefined;
+    const ended = new AbortController();
     try {
       return await new Promise<CfwJobEvent>((resolve, reject) => {
         giveUp = reject;
         waiting = { resolve, reject };
         this.#add(key, waiting);
-        this.#lookUp(job, waiting).catch(reject);
+        this.#lookUp(job, waiting, ended.signal).catch(reject);
       });
     } finally {
       clearTimeout(timer);
+      ended.abort();
       signal?.removeEventListener('abort', onAbort);
       if (waiting !== undefined) this.#remove(key, waiting);
     }
@@ -156,10 +158,10 @@ export class CfwJobWaiter {
    * No gap: the wait is entered first, then it is settled from where on the reader sees everything, and only then the
    * memory is asked. What was published before that question is in the memory, what comes after is seen by the reader.
    */
-  async #lookUp(job: WatchedJob, waiting: Waiting): Promise<void> {
+  async #lookUp(job: WatchedJob, waiting: Waiting, ended: AbortSignal): Promise<void> {
     this.#reading ??= this.#startReading();
     await this.#reading;
-    const [published] = await this.#ask((redis) => findPublished(redis, this.#stream, [job]));
+    const [published] = await this.#ask((redis) => findPublished(redis, this.#stream, [job]), ended);
     if (published === undefined) return;
     if (published.event === null) waiting.reject(new EventTrimmedError(job, published.status));
     else waiting.resolve(published.event);
@@ -167,7 +169,8 @@ export class CfwJobWaiter {
 
   async #startReading(): Promise<void> {
     try {
-      const [last] = await this.#ask((redis) => redis.xrevrange(this.#stream, '+', '-', 'COUNT', 1));
+      const newest = (redis: RedisClient) => redis.xrevrange(this.#stream, '+', '-', 'COUNT', 1);
+      const [last] = await this.#ask(newest, this.#closing.signal);
       void this.#read(last?.[0] ?? '0-0');
     } catch (error) {
       this.#reading = undefined;
@@ -175,11 +178,11 @@ export class CfwJobWaiter {
     }
   }
 
-  async #ask<T>(command: (redis: RedisClient) => Promise<T>): Promise<T> {
+  async #ask<T>(command: (redis: RedisClient) => Promise<T>, signal: AbortSignal): Promise<T> {
     const { redis, onError } = this.#options;
     this.#redis ??= copyConnection(redis);
     const connection = this.#redis;
-    return await ask(connection, () => command(connection), { signal: this.#closing.signal, onError });
+    return await ask(connection, () => command(connection), { signal, onError });
   }
 
   async #read(from: string): Promise<void> {
