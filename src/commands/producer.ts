@@ -3,7 +3,7 @@ import { CfwJobProducer } from '../queue/index.js';
 import { withCommandRedis } from '../redis/index.js';
 
 /** A person waits for the answer. */
-const TIMEOUT_MS = 5_000;
+const TIMEOUT_MS = 4_000;
 
 /** Lends a command the producer that the configuration asks for. */
 export async function withProducer<T>(config: BaseConfig, use: (producer: CfwJobProducer) => Promise<T>): Promise<T> {
