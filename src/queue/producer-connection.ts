@@ -9,7 +9,6 @@ import {
   NotConnectedError,
   type RedisClient,
   type RedisConnection,
-  RedisUnavailableError,
 } from '../redis/index.js';
 import { hostTelemetry } from './telemetry.js';
 
@@ -31,6 +30,8 @@ interface Opened {
 
 const FORGET_FINISHED = readFileSync(new URL('./forget-finished.lua', import.meta.url), 'utf8');
 
+/** How long a call waits for a connection if the service has asked on its own one not to wait. */
+const IMPATIENT_MS = 2_000;
 /** A call that waits for the connection looks this often whether it has run out of time. */
 const LOOK_MS = 250;
 
@@ -46,10 +47,9 @@ interface WithForgetFinished {
  */
 export class ProducerConnection {
   readonly #options: ProducerConnectionOptions;
-  /** Calls fail at once while Redis is away, as the service has asked for on its own connection. */
+  /** Calls hardly wait while Redis is away, as the service has asked for on its own connection. */
   readonly #isImpatient: boolean;
   #opened: Opened | undefined;
-  #hasBeenReady = false;
   #notConnected = new NotConnectedError('not connected yet');
   #calls = 0;
   readonly #closeIfIdle = () => {
@@ -72,19 +72,17 @@ export class ProducerConnection {
     const opened = this.#open();
     const { redis } = opened;
     const isReady = () => redis.status === 'ready';
-    if (this.#isImpatient && this.#hasBeenReady && !isReady()) {
-      const { message } = this.#notConnected;
-      throw new RedisUnavailableError(`Redis cannot be used: ${message}`, { cause: this.#notConnected });
-    }
     const attempt = async () => {
       // ioredis would queue the commands, and do when Redis is back what has been given up.
       if (!isReady()) await readySoon(redis);
       if (!isReady()) throw this.#notConnected;
       return await work(opened);
     };
+    const { timeoutMs } = this.#options;
+    const withinMs = this.#isImpatient && !isReady() ? Math.min(timeoutMs, IMPATIENT_MS) : timeoutMs;
     this.#calls += 1;
     try {
-      return await ask(redis, attempt, { withinMs: this.#options.timeoutMs });
+      return await ask(redis, attempt, { withinMs });
     } finally {
       this.#calls -= 1;
       this.#closeIfIdle();
@@ -124,12 +122,10 @@ export class ProducerConnection {
   #open(): Opened {
     if (this.#opened !== undefined) return this.#opened;
     const { queueName, queuePrefix } = this.#options;
-    this.#hasBeenReady = false;
     const redis = copyConnection(this.#options.redis, (error) => {
       this.#notConnected = new NotConnectedError(error.message, { cause: error });
     });
     redis.on('ready', () => {
-      this.#hasBeenReady = true;
       this.#notConnected = new NotConnectedError('the connection broke');
     });
     // One for each call that waits.

@@ -21,7 +21,7 @@ export interface CfwJobProducerOptions {
   readonly projectId?: string;
   /**
    * How long a call waits for Redis, in milliseconds: through a failover, say. If the connection has
-   * `enableOfflineQueue: false`, a call while Redis is away fails at once.
+   * `enableOfflineQueue: false`, a call waits for 2 seconds at the most while there is no connection.
    *
    * @default 30000 @minimum 1 @maximum 86400000
    */
