@@ -80,8 +80,8 @@ export class CfwJobEventSubscriber {
    * Stops: reads no more, waits for handlers at work (their `signal` is aborted), acknowledges what they did, and leaves all
    * else so that other consumers take it over at once.
    *
-   * @returns false where handlers were still at work after `stopTimeoutMs` or Redis was away; other consumers will handle
-   *   those events once more.
+   * @returns false if handlers were still at work after `stopTimeoutMs`, or if Redis was away or refused; other consumers
+   *   will handle those events once more.
    */
   async stop(): Promise<boolean> {
     this.#stopped ??= this.#stop();
@@ -96,7 +96,11 @@ export class CfwJobEventSubscriber {
       await Promise.all([...this.#loops, this.#recovering, this.#deliveries.acknowledged()]);
       await this.#deliveries.handBack();
     };
-    const settled = await within(STOP_REDIS_MS, settle());
+    // What Redis refuses now, other consumers take over later.
+    const settled = await within(
+      STOP_REDIS_MS,
+      settle().catch(() => false),
+    );
     this.#group.redis.disconnect();
     return quiet && settled;
   }

@@ -128,8 +128,8 @@ export class ProducerConnection {
     redis.on('ready', () => {
       this.#notConnected = new NotConnectedError('the connection broke');
     });
-    // One for each call that waits.
-    redis.setMaxListeners(0);
+    // One for each call that waits. BullMQ adds to the bound, so it cannot be 0.
+    redis.setMaxListeners(Number.POSITIVE_INFINITY);
     redis.defineCommand('cfwForgetFinished', { lua: FORGET_FINISHED });
     const queue = new Queue(queueName, { connection: redis, prefix: queuePrefix, ...hostTelemetry() });
     // Each call reports what went wrong; without a listener BullMQ prints.

@@ -46,7 +46,8 @@ describe('the producer', () => {
     const simulator = await start.simulator();
     const { jobId } = simulator.addJob({
       projectId: PROJECT,
-      durationMs: 1_500,
+      // Time enough for a sidecar that starts slowly to see it running.
+      durationMs: 5_000,
       outcome: 'Failed',
       faults: [{ fault: 'unavailable' }],
     });
@@ -119,7 +120,6 @@ describe('the producer', () => {
   });
 
   it('waits for Redis as long as it was told, and enqueues nothing after it has given up', async () => {
-    const port = Number(new URL(server.redis.url).port);
     const broken = new Redis({ port: 1, retryStrategy: () => null });
     broken.on('error', () => {});
     const patient = new CfwJobProducer({ redis: broken, projectId: PROJECT, timeoutMs: 300 });
@@ -131,7 +131,8 @@ describe('the producer', () => {
     });
     await patient.close();
 
-    const impatient = new Redis({ port, enableOfflineQueue: false });
+    const impatient = new Redis(server.redis.url, { enableOfflineQueue: false });
+    impatient.on('error', () => {});
     const atOnce = new CfwJobProducer({ redis: impatient, projectId: PROJECT });
     await atOnce.enqueue({ jobId: 'b' });
     await server.redis.crash();

@@ -27,8 +27,9 @@ afterEach(async () => {
 });
 
 const port = () => Number(new URL(server.redis.url).port);
+const password = () => decodeURIComponent(new URL(server.redis.url).password);
 function user(options: object, Client: new (options: object) => unknown = Redis): RedisConnection {
-  const redis = new Client({ host: '127.0.0.1', port: port(), ...options }) as Redis;
+  const redis = new Client({ host: '127.0.0.1', port: port(), password: password(), ...options }) as Redis;
   redis.on('error', () => {});
   ends.push(() => redis.disconnect());
   return redis as unknown as RedisConnection;
@@ -224,6 +225,7 @@ describe('the way to Redis', () => {
     await all.ready();
     await append(server.redis.client, 'a');
     await all.producer.enqueue({ jobId: 'one' });
+    await next.client.config('SET', 'requirepass', password());
     proxy.redirect(Number(new URL(next.url).port));
     await append(next.client, 'a', 'b');
     await server.redis.client.replicaof('127.0.0.1', Number(new URL(next.url).port));
