@@ -2,6 +2,7 @@ import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
+import { EventPublisher } from '../../src/events/index.js';
 import {
   CfwJobEventSubscriber,
   CfwJobProducer,
@@ -11,7 +12,7 @@ import {
   readEvents,
 } from '../../src/index.js';
 import { copyConnection, type RedisClient, type RedisConnection } from '../../src/redis/index.js';
-import { append } from '../support/events.js';
+import { eventOf } from '../support/events.js';
 import { eventually } from '../support/eventually.js';
 import { Four } from '../support/four.js';
 import { startProxy } from '../support/proxy.js';
@@ -38,6 +39,14 @@ function four(redis: RedisConnection, awaited: string): Four {
   const all = new Four(redis, awaited);
   ends.push(() => all.stop());
   return all;
+}
+/** Publishes as the sidecar does: a waiter that begins a moment later finds it in the memory. */
+async function append(redis: Redis, ...ids: string[]): Promise<void> {
+  const options = { stream: STREAM, maxLength: 0, dedupTtlMs: 60_000, endpoint: 'https://cfw.example.com' };
+  const publisher = new EventPublisher({ redis, ...options });
+  for (const jobId of ids) {
+    await publisher.publish({ ...eventOf(jobId).data, projectId: 'p', jobId, watchId: null });
+  }
 }
 const waiting = async () => await server.redis.client.llen('{cfw}:cfw-jobs:wait');
 
