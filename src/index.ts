@@ -37,3 +37,4 @@ export {
   type EnqueuedJob,
   InvalidJobError,
 } from './queue/index.js';
+export { InvalidOptionError, type RedisConnection, RedisUnavailableError } from './redis/index.js';

@@ -27,8 +27,8 @@ export async function enqueue(
 ): Promise<void> {
   const ids: string[] = [];
   for (const jobId of jobIds) {
-    if (jobId === '-') ids.push(...(await text(process.stdin)).split(/\s+/).filter((word) => word !== ''));
-    else ids.push(jobId);
+    // One by one: a call cannot have hundreds of thousands of arguments.
+    for (const id of jobId === '-' ? (await text(process.stdin)).split(/\s+/) : [jobId]) if (id !== '') ids.push(id);
   }
   const watchId = again ? randomUUID() : undefined;
   const requests = ids.map((jobId) => ({ jobId, projectId: project, timeoutMs, metadata, watchId }));

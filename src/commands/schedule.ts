@@ -2,7 +2,7 @@ import type { BaseConfig } from '../config/index.js';
 import { formatDuration } from '../lib/duration.js';
 import type { Schedule } from '../polling/index.js';
 import { queueLoad } from '../queue/index.js';
-import { commandRedis } from '../redis/index.js';
+import { withCommandRedis } from '../redis/index.js';
 import {
   binStart,
   DurationMemory,
@@ -24,8 +24,7 @@ const BAR = 40;
 /** Shows how long jobs took, and when the schedule polls. */
 export async function showSchedule(config: BaseConfig, terminal: Terminal): Promise<void> {
   const { queue, polling } = config;
-  const redis = await commandRedis(config.redis);
-  try {
+  await withCommandRedis(config.redis, async (redis) => {
     const [knowledge, load] = await Promise.all([
       new DurationMemory({ redis, queueName: queue.name, queuePrefix: queue.prefix }).read(),
       queueLoad(redis, queue.name, queue.prefix),
@@ -55,21 +54,16 @@ export async function showSchedule(config: BaseConfig, terminal: Terminal): Prom
     const isLearned = polling.schedule === 'learned' && learned !== undefined;
     terminal.print('');
     for (const line of plot(knowledge, isLearned ? learned.schedule : backoff, terminal)) terminal.print(line);
-  } finally {
-    redis.disconnect();
-  }
+  });
 }
 
 /** Forgets what was learned. */
 export async function resetSchedule(config: BaseConfig, terminal: Terminal): Promise<void> {
   const { queue } = config;
-  const redis = await commandRedis(config.redis);
-  try {
+  await withCommandRedis(config.redis, async (redis) => {
     await new DurationMemory({ redis, queueName: queue.name, queuePrefix: queue.prefix }).reset();
     terminal.print(`forgotten how long the jobs of ${queue.name} took; running sidecars follow within 10 seconds`);
-  } finally {
-    redis.disconnect();
-  }
+  });
 }
 
 function jobsLine({ durations, watchedMs }: Knowledge): string {

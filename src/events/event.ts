@@ -86,10 +86,11 @@ export function toEntry(event: CfwJobEvent): string[] {
 /** A stream entry that is no event of ours. */
 export class InvalidEntryError extends Error {
   override readonly name = 'InvalidEntryError';
+  readonly code = 'INVALID_ENTRY';
   readonly entryId: string;
 
-  constructor(entryId: string, problem: string) {
-    super(`stream entry ${entryId} is no event of cfw-job-poller: ${problem}`);
+  constructor(entryId: string, problem: string, options?: ErrorOptions) {
+    super(`stream entry ${entryId} is no event of cfw-job-poller: ${problem}`, options);
     this.entryId = entryId;
   }
 }
@@ -104,10 +105,10 @@ export function fromEntry(entryId: string, fields: readonly string[]): CfwJobEve
   for (let i = 0; i + 1 < fields.length; i += 2) entry[fields[i] as string] = fields[i + 1];
   try {
     entry.data = JSON.parse(String(entry.data));
-  } catch {
-    throw new InvalidEntryError(entryId, 'its data is not JSON');
+  } catch (cause) {
+    throw new InvalidEntryError(entryId, 'its data is not JSON', { cause });
   }
   const { success, data, error } = eventSchema.safeParse(entry);
-  if (!success) throw new InvalidEntryError(entryId, z.prettifyError(error));
+  if (!success) throw new InvalidEntryError(entryId, z.prettifyError(error), { cause: error });
   return data;
 }
