@@ -40,6 +40,8 @@ export interface FailedCall {
   readonly message: string;
   /** How long the other side asked to wait, in milliseconds; 0 where it makes sense to ask again at once. */
   readonly retryAfterMs?: number;
+  /** `X-Request-Id` of the answer, which the vendor's support asks for. */
+  readonly requestId?: string;
 }
 
 /** How one poll came out. */
@@ -53,6 +55,8 @@ export interface LastError {
   readonly code: string;
   readonly httpStatus: number | null;
   readonly message: string;
+  /** `X-Request-Id` of the answer; null when it had none, or no answer came. */
+  readonly requestId: string | null;
 }
 
 /** What is known of a job from its polls so far, over all processes; it travels with the job when it is parked. */
@@ -142,10 +146,11 @@ export function remember(history: History, answer: PollAnswer, polledAt: number)
   };
 }
 
-const lastErrorOf = ({ code, httpStatus, message }: FailedCall): LastError => ({
+const lastErrorOf = ({ code, httpStatus, message, requestId }: FailedCall): LastError => ({
   code: code.slice(0, 64),
   httpStatus,
   message: message.slice(0, MAX_TEXT),
+  requestId: requestId?.slice(0, 128) ?? null,
 });
 
 /**
