@@ -315,21 +315,25 @@ describe('a kept connection that leads to a side that was left', () => {
 
   it('is left behind after 5 minutes, whether it has something to do or not', async () => {
     const later = setTimeout;
-    jest
-      .spyOn(globalThis, 'setTimeout')
-      .mockImplementation(((run: () => void, ms: number, ...args: []) =>
-        later(run, ms === 300_000 ? 300 : ms, ...args)) as typeof setTimeout);
-    const cfw = await rawServer((socket) => setTimeout(() => reply(socket), 100));
+    /** What happens to each connection after 5 minutes. */
+    const grownOld: (() => void)[] = [];
+    jest.spyOn(globalThis, 'setTimeout').mockImplementation(((run: () => void, ms: number, ...args: []) => {
+      if (ms === 300_000) grownOld.push(run);
+      return later(run, ms, ...args);
+    }) as typeof setTimeout);
+    const cfw = await rawServer((socket, { connection, nth }) => {
+      if (connection === 2 && nth === 2) grownOld[1]?.();
+      reply(socket);
+    });
     const client = clientFor(cfw.url);
-    await client.getJob(JOB);
-    expect(await ask(client, 1)).toEqual(['job']);
+    expect(await ask(client, 2)).toEqual(['job', 'job']);
     expect(cfw.connections()).toBe(1);
-    // Idle at its end.
-    await sleep(400);
-    await client.getJob(JOB);
+    // Idle.
+    grownOld[0]?.();
+    expect(await ask(client, 1)).toEqual(['job']);
     expect(cfw.connections()).toBe(2);
-    // Busy at its end: the call comes through, the next one goes elsewhere.
-    expect(new Set(await ask(client, 5))).toEqual(new Set(['job']));
+    // Busy: the call comes through, and the next one goes elsewhere.
+    expect(await ask(client, 2)).toEqual(['job', 'job']);
     expect(cfw.connections()).toBe(3);
   });
 });
