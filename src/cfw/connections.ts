@@ -4,11 +4,9 @@ import type { Duplex } from 'node:stream';
 import type { RequestError } from 'got';
 import { openTunnel } from './tunnel.js';
 
-declare module 'node:http' {
-  interface Agent {
-    /** Asked when a connection has nothing to do; false closes it (https://nodejs.org/api/http.html#agentkeepsocketalivesocket). */
-    keepSocketAlive(socket: Duplex): boolean;
-  }
+/** Documented, but missing in the types: asked when a connection has nothing to do; false closes it. */
+interface Keeping {
+  keepSocketAlive(socket: Duplex): boolean;
 }
 
 /** Connections to one host at the most; calls beyond that wait for one within their timeout. */
@@ -124,9 +122,10 @@ export class Connections {
 
   /** Changes how an agent makes and keeps connections. */
   #prepared<T extends Agent>(agent: T, isSecure: boolean): T {
+    const keeping = agent as T & Keeping;
     const create = agent.createConnection.bind(agent);
-    const keep = agent.keepSocketAlive.bind(agent);
-    agent.keepSocketAlive = (socket) => this.#connections.get(socket)?.retired !== true && keep(socket);
+    const keep = keeping.keepSocketAlive.bind(agent);
+    keeping.keepSocketAlive = (socket) => this.#connections.get(socket)?.retired !== true && keep(socket);
     const { proxy, connectTimeoutMs: timeoutMs } = this.#options;
     if (proxy === undefined) {
       agent.createConnection = (options, callback) => {
