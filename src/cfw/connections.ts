@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream';
 import type { RequestError } from 'got';
 import { openTunnel } from './tunnel.js';
 
-/** Documented, but missing in the types: asked when a connection has nothing to do; false closes it. */
+/** As it is documented; the types know no result. Asked when a connection has nothing to do; false closes it. */
 interface Keeping {
   keepSocketAlive(socket: Duplex): boolean;
 }
@@ -122,7 +122,7 @@ export class Connections {
 
   /** Changes how an agent makes and keeps connections. */
   #prepared<T extends Agent>(agent: T, isSecure: boolean): T {
-    const keeping = agent as T & Keeping;
+    const keeping = agent as unknown as Keeping;
     const create = agent.createConnection.bind(agent);
     const keep = keeping.keepSocketAlive.bind(agent);
     keeping.keepSocketAlive = (socket) => this.#connections.get(socket)?.retired !== true && keep(socket);
