@@ -234,24 +234,23 @@ const COMPRESS = { gzip: gzipSync, deflate: deflateSync, br: brotliCompressSync 
 describe('a body in the form that something on the way makes of it', () => {
   const text = JSON.stringify({ data: { status: 'Running', note: 'ü' } });
   const utf16 = (bom: string) => Buffer.from(`${bom}${text}`, 'utf16le');
-  const asIt = (body: Buffer, headers: Record<string, string> = {}) =>
+  const asIt = (body: Buffer, headers: Record<string, string>) =>
     ownCfw((_request, response) => response.writeHead(200, headers).end(body));
 
-  it.each<readonly [string, Buffer, Record<string, string>?]>([
+  it.each<readonly [string, Buffer, Record<string, string>]>([
     ['gzip', gzipSync(text), { 'content-encoding': 'gzip', 'content-type': 'application/json' }],
     ['GZIP', gzipSync(text), { 'content-encoding': 'GZIP' }],
     ['deflate', deflateSync(text), { 'content-encoding': 'deflate' }],
-    ['deflate without its header', deflateRawSync(text), { 'content-encoding': 'deflate' }],
     ['br', brotliCompressSync(text), { 'content-encoding': 'br' }],
-    ['a byte order mark', Buffer.from(`\uFEFF${text}`)],
+    ['a byte order mark', Buffer.from(`\uFEFF${text}`), {}],
     ['a byte order mark, compressed', gzipSync(`\uFEFF${text}`), { 'content-encoding': 'gzip' }],
     ['UTF-16', utf16('\uFEFF'), { 'content-type': 'application/json; charset=utf-16' }],
-    ['UTF-16 without a mark', utf16('')],
-    ['big-endian UTF-16', utf16('\uFEFF').swap16()],
-    ['big-endian UTF-16 without a mark', utf16('').swap16()],
-    ['no content type', Buffer.from(text)],
+    ['UTF-16 without a mark', utf16(''), {}],
+    ['big-endian UTF-16', utf16('\uFEFF').swap16(), {}],
+    ['big-endian UTF-16 without a mark', utf16('').swap16(), {}],
+    ['no content type', Buffer.from(text), {}],
     ['another content type', Buffer.from(text), { 'content-type': 'text/html' }],
-    ['white space around it', Buffer.from(`\r\n ${text} \n`)],
+    ['white space around it', Buffer.from(`\r\n ${text} \n`), {}],
   ])('is read: %s', async (_what, body, headers) => {
     const { url, requests } = await asIt(body, headers);
     expect(await clientFor(url).getJob(JOB)).toEqual(RUNNING);
@@ -264,6 +263,8 @@ describe('a body in the form that something on the way makes of it', () => {
     ['two lines', Buffer.from(`${text}\n${text}`), {}, { httpStatus: 200, message: /is no JSON document/ }],
     ['an unknown coding', Buffer.from('?'), { 'content-encoding': 'x-pack' }, { message: /encoded as x-pack/ }],
     ['no gzip though it says so', Buffer.from(text), { 'content-encoding': 'gzip' }, { code: /^Z_/ }],
+    // Some servers mean it by deflate; where it is not told apart, that is a failed call.
+    ['deflate without its header', deflateRawSync(text), { 'content-encoding': 'deflate' }, { code: /^Z_/ }],
     ['half of a gzip', gzipSync(text).subarray(0, 40), { 'content-encoding': 'gzip' }, { code: /^Z_/ }],
   ])('is a transient failure: %s', async (_what, body, headers, expected) => {
     const { url } = await asIt(body, headers);
