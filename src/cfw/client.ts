@@ -1,7 +1,7 @@
-import { type Got, RequestError, type Response, TimeoutError } from 'got';
+import { CancelError, type Got, RequestError, type Response, TimeoutError } from 'got';
 import { ID_PATTERN } from '../lib/id.js';
 import type { FailedCall, PollAnswer } from '../polling/index.js';
-import { parseErrorResponse, parseJobResponse, parseJson } from './answer.js';
+import { parseErrorResponse, parseJobResponse, parseRequestId, readJson } from './answer.js';
 import { CredentialGate, type CredentialState, GIVEN_UP, type Pass, type Refusal } from './credentials/breaker.js';
 import {
   type AuthHeaders,
@@ -11,6 +11,7 @@ import {
   PASSWORD_PAUSES_MS,
 } from './credentials/credential.js';
 import { classify, isAccountTrouble, retryAfter } from './errors.js';
+import { MAX_BODY_BYTES } from './http.js';
 import { onAbort } from './on-abort.js';
 
 /** A job of CFW. Both ids become part of the URL: `[A-Za-z0-9_-]{1,64}`, checked by whoever reads them. */
@@ -32,8 +33,8 @@ export interface CfwClientOptions {
   readonly onCredentialState?: (state: CredentialState) => void;
 }
 
-/** An answer of more bytes than this is cut off: the real ones have about 200. */
-const MAX_BODY_BYTES = 1_000_000;
+/** got's own bound comes first, and says more; it has no effect on a call that still waits for a connection. */
+const GRACE_MS = 500;
 /** A clock that is off by more is told when CFW refuses us; signatures are refused from 15 minutes on. */
 const CLOCK_SKEW_MS = 60_000;
 
@@ -65,12 +66,11 @@ export class CfwClient {
     signal: AbortSignal = new AbortController().signal,
     maxMs = Number.POSITIVE_INFINITY,
   ): Promise<PollAnswer> {
-    if (maxMs >= this.#options.requestTimeoutMs) return await this.#getJob(job, signal);
     const cut = new AbortController();
-    const late = setTimeout(() => cut.abort(transient('ETIMEDOUT', `no answer within ${Math.round(maxMs)} ms`)), maxMs);
-    const stopListening = onAbort(signal, () => cut.abort());
+    const stopListening = onAbort(signal, () => cut.abort(signal.reason));
+    const late = maxMs < this.#options.requestTimeoutMs ? cutAfter(cut, maxMs, 'no answer') : undefined;
     try {
-      return await this.#getJob(job, cut.signal);
+      return await this.#getJob(job, cut);
     } finally {
       clearTimeout(late);
       stopListening();
@@ -82,7 +82,8 @@ export class CfwClient {
     this.#stopWatching();
   }
 
-  async #getJob({ projectId, jobId }: CfwJobId, signal: AbortSignal): Promise<PollAnswer> {
+  async #getJob({ projectId, jobId }: CfwJobId, cut: AbortController): Promise<PollAnswer> {
+    const { signal } = cut;
     const { endpoint, credential, http } = this.#options;
     // Both were checked long before; but "..", say, would make the request another one, with our credentials.
     if (!ID_PATTERN.test(projectId) || !ID_PATTERN.test(jobId)) {
@@ -109,22 +110,19 @@ export class CfwClient {
       return withheld(failure);
     }
 
-    const answer = await this.#call(http, url, auth, signal);
+    const answer = await this.#call(http, url, auth, cut);
     return this.#judge(answer, auth, pass);
   }
 
-  async #call(http: Got, url: URL, auth: AuthHeaders, signal: AbortSignal): Promise<PollAnswer> {
-    let isTooLarge = false;
+  async #call(http: Got, url: URL, auth: AuthHeaders, cut: AbortController): Promise<PollAnswer> {
+    const { signal } = cut;
+    const late = cutAfter(cut, this.#options.requestTimeoutMs + GRACE_MS, 'no connection was free');
     try {
-      const call = http.get<string>(url, { headers: auth, signal });
-      call.on('downloadProgress', ({ transferred }) => {
-        isTooLarge = transferred > MAX_BODY_BYTES;
-        if (isTooLarge) call.cancel();
-      });
-      return toAnswer((await call) as Response<string>);
+      return toAnswer((await http.get(url, { headers: auth, signal })) as Response<string>);
     } catch (error) {
-      if (isTooLarge) return TOO_LARGE;
       return signal.aborted ? givenUp(signal) : networkFailure(error);
+    } finally {
+      clearTimeout(late);
     }
   }
 
@@ -134,7 +132,12 @@ export class CfwClient {
       pass.accepted();
       return answer;
     }
-    const failure = { ...answer, ...this.#scrubbed(answer, auth) };
+    const { requestId } = answer;
+    const failure = {
+      ...answer,
+      ...this.#scrubbed(answer, auth),
+      ...(requestId === undefined ? {} : { requestId: this.#scrubber(auth)(requestId) }),
+    };
     if (failure.httpStatus === 401 || isAccountTrouble(failure.code)) {
       if (failure.httpStatus === 401 && this.#options.credential.refused(auth)) {
         pass.unknown(failure);
@@ -167,36 +170,41 @@ export class CfwClient {
 
   /** Gateways repeat parts of a request in their errors; what is secret of it must not get into logs and events. */
   #scrubbed({ code, httpStatus, message }: Refusal, auth: AuthHeaders = {}): Refusal {
+    const scrub = this.#scrubber(auth);
+    return { code: scrub(code), httpStatus, message: scrub(message) };
+  }
+
+  #scrubber(auth: AuthHeaders): (text: string) => string {
     const values = Object.entries(auth).flatMap(([name, value]) => (PUBLIC_HEADERS.has(name) ? [] : [value]));
     const signatures = values.flatMap((value) => /Signature=(\w+)/.exec(value)?.[1] ?? []);
     const secrets = [...values, ...signatures, ...this.#options.credential.secrets()].filter((text) => text !== '');
-    const scrub = (text: string) => secrets.reduce((clean, secret) => clean.replaceAll(secret, '[secret]'), text);
-    return { code: scrub(code), httpStatus, message: scrub(message) };
+    return (text) => secrets.reduce((clean, secret) => clean.replaceAll(secret, '[secret]'), text);
   }
 }
 
 const PUBLIC_HEADERS: ReadonlySet<string> = new Set(['host', 'X-Sdk-Date', 'X-Project-Id']);
 
 function toAnswer(response: Response<string>): PollAnswer {
-  const { statusCode: httpStatus, body: text, headers } = response;
-  const body = parseJson(text);
+  const { statusCode: httpStatus, headers } = response;
+  const body = readJson(response);
+  const job = httpStatus === 200 ? parseJobResponse(body) : undefined;
+  if (job !== undefined) return job;
+
   const error = parseErrorResponse(body);
-  if (httpStatus === 200 && error === undefined) {
-    return (
-      parseJobResponse(body) ?? {
-        ...transient('MALFORMED_RESPONSE', `the answer (${describe(text, headers)}) is not that of a job`),
-        httpStatus,
-      }
-    );
+  const requestId = parseRequestId(headers, body);
+  const answered = { httpStatus, ...(requestId === undefined ? {} : { requestId }) };
+  if (httpStatus === 200 && error?.code === undefined) {
+    const what = body === undefined ? 'no JSON document' : 'not that of a job';
+    return { ...transient('MALFORMED_RESPONSE', `the answer (${describe(response)}) is ${what}`), ...answered };
   }
-  const message = error?.message || `HTTP ${httpStatus} with ${describe(text, headers)}`;
+  const message = error?.message || `HTTP ${httpStatus} with ${describe(response)}`;
   // "Retry-After: 0" is no reason to ask again at once; the schedule decides.
   const waitMs = retryAfter(headers['retry-after'], message) || undefined;
   return {
     kind: classify(httpStatus, error?.code),
     code: error?.code ?? `HTTP_${httpStatus}`,
-    httpStatus,
     message: httpStatus === 401 ? message + clockSkew(headers.date) : message,
+    ...answered,
     ...(waitMs === undefined ? {} : { retryAfterMs: waitMs }),
   };
 }
@@ -210,14 +218,21 @@ function clockSkew(dateHeader: string | undefined): string {
 }
 
 /** Tells what an unexpected body is like without repeating it: it can be anybody's, and of any length. */
-function describe(text: string, headers: Response['headers']): string {
+function describe({ body: text, headers }: Response<string>): string {
   if (text === '') return 'no body';
   const type = headers['content-type']?.split(';')[0] ?? 'no content type';
-  return `${text.length} characters of ${type.slice(0, 50)}`;
+  // Of those that are known, it was taken away together with the compression.
+  const encoding = headers['content-encoding'];
+  return `${text.length} characters of ${type.slice(0, 50)}${encoding ? `, encoded as ${encoding.slice(0, 20)}` : ''}`;
 }
 
 function transient(code: string, message: string): FailedCall {
   return { kind: 'transient', code, httpStatus: null, message };
+}
+
+/** Gives a call up with what its answer is then. */
+function cutAfter(cut: AbortController, ms: number, what: string): NodeJS.Timeout {
+  return setTimeout(() => cut.abort(transient('ETIMEDOUT', `${what} within ${Math.round(ms)} ms`)), ms);
 }
 
 /** The answer of a call that was cut: what its signal was aborted with, else that it was given up. */
@@ -232,6 +247,7 @@ function withheld({ code, httpStatus, message }: Refusal): FailedCall {
 }
 
 function networkFailure(error: unknown): FailedCall {
+  if (error instanceof CancelError) return TOO_LARGE;
   if (error instanceof TimeoutError) return transient('ETIMEDOUT', error.message);
   if (error instanceof RequestError) return transient(error.code, error.message);
   return transient('UNEXPECTED', error instanceof Error ? error.message : String(error));

@@ -26,7 +26,15 @@ export const eventDataSchema = z.object({
   watchId: id.nullable(),
   /** Failed calls by error code, the ten most frequent. */
   errorCounts: z.record(z.string(), z.int().min(1)),
-  lastError: z.object({ code: z.string(), httpStatus: z.int().nullable(), message: z.string() }).nullable(),
+  lastError: z
+    .object({
+      code: z.string(),
+      httpStatus: z.int().nullable(),
+      message: z.string(),
+      /** `X-Request-Id` of the failed answer, which the vendor's support asks for. Events of older versions have none. */
+      requestId: z.string().nullable().default(null),
+    })
+    .nullable(),
   /** The producer's own, returned untouched. */
   metadata: z.custom<Record<string, unknown>>(isJsonObject).meta({ type: 'object' }).nullable(),
 });

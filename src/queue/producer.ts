@@ -56,7 +56,7 @@ export interface CfwJobStatus {
   /** The last status CFW gave. */
   readonly cfwStatus: string | null;
   /** The last failed call. */
-  readonly lastError: { readonly code: string; readonly message: string } | null;
+  readonly lastError: { readonly code: string; readonly message: string; readonly requestId: string | null } | null;
   /** The event; null before the end, and where the stream has been trimmed since. */
   readonly event: CfwJobEvent | null;
 }

@@ -38,7 +38,7 @@ export const jobAnswer = z.object({
   enqueuedAt: z.iso.datetime().nullable(),
   polls: z.int().min(0).nullable(),
   cfwStatus: z.string().nullable(),
-  lastError: z.object({ code: z.string(), message: z.string() }).nullable(),
+  lastError: z.object({ code: z.string(), message: z.string(), requestId: z.string().nullable() }).nullable(),
   event: eventSchema.nullable(),
 }) satisfies z.ZodType<CfwJobStatus>;
 
