@@ -2,7 +2,7 @@ import { type Got, RequestError, type Response, TimeoutError } from 'got';
 import { ID_PATTERN } from '../lib/id.js';
 import type { FailedCall, PollAnswer } from '../polling/index.js';
 import { parseErrorResponse, parseJobResponse, parseJson } from './answer.js';
-import { CredentialGate, type CredentialState, GIVEN_UP, type Pass, type Refusal } from './credentials/breaker.js';
+import { CredentialBreaker, type CredentialState, GIVEN_UP, type Permit, type Refusal } from './credentials/breaker.js';
 import {
   type AuthHeaders,
   type Credential,
@@ -40,18 +40,18 @@ const CLOCK_SKEW_MS = 60_000;
 /** Asks CFW for the state of jobs. */
 export class CfwClient {
   readonly #options: CfwClientOptions;
-  readonly #gate: CredentialGate;
+  readonly #breaker: CredentialBreaker;
   readonly #stopWatching: () => void;
 
   constructor(options: CfwClientOptions) {
     this.#options = options;
-    this.#gate = new CredentialGate(options.onCredentialState);
-    this.#stopWatching = options.credential.watch(() => this.#gate.reset());
+    this.#breaker = new CredentialBreaker(options.onCredentialState);
+    this.#stopWatching = options.credential.watch(() => this.#breaker.reset());
   }
 
   /** Whether CFW and IAM take our credentials. */
   get credentialState(): CredentialState {
-    return this.#gate.state;
+    return this.#breaker.state;
   }
 
   /**
@@ -88,9 +88,9 @@ export class CfwClient {
     if (!ID_PATTERN.test(projectId) || !ID_PATTERN.test(jobId)) {
       return { kind: 'invalid', code: 'INVALID_ID', httpStatus: null, message: 'the ids cannot be part of a URL' };
     }
-    const leave = await this.#gate.enter(signal);
-    if ('withheld' in leave) return leave.withheld === GIVEN_UP ? givenUp(signal) : withheld(leave.withheld);
-    const { pass } = leave;
+    const acquired = await this.#breaker.acquire(signal);
+    if ('withheld' in acquired) return acquired.withheld === GIVEN_UP ? givenUp(signal) : withheld(acquired.withheld);
+    const { permit } = acquired;
 
     const url = new URL(`${endpoint}/v3/${projectId}/jobs/${jobId}`);
     let auth: AuthHeaders;
@@ -101,16 +101,16 @@ export class CfwClient {
       const trouble = error instanceof CredentialError ? error : unavailable(error);
       const failure = this.#scrubbed(trouble);
       if (signal.aborted) {
-        pass.unknown(failure);
+        permit.unknown(failure);
         return givenUp(signal);
       }
-      if (trouble.refused) pass.refused(failure, PASSWORD_PAUSES_MS);
-      else pass.unknown(failure);
+      if (trouble.refused) permit.refused(failure, PASSWORD_PAUSES_MS);
+      else permit.unknown(failure);
       return withheld(failure);
     }
 
     const answer = await this.#call(http, url, auth, signal);
-    return this.#judge(answer, auth, pass);
+    return this.#judge(answer, auth, permit);
   }
 
   async #call(http: Got, url: URL, auth: AuthHeaders, signal: AbortSignal): Promise<PollAnswer> {
@@ -129,22 +129,22 @@ export class CfwClient {
   }
 
   /** Draws conclusions about the credential, and keeps what we sent out of what is told. */
-  #judge(answer: PollAnswer, auth: AuthHeaders, pass: Pass): PollAnswer {
+  #judge(answer: PollAnswer, auth: AuthHeaders, permit: Permit): PollAnswer {
     if (answer.kind === 'job') {
-      pass.accepted();
+      permit.accepted();
       return answer;
     }
     const failure = { ...answer, ...this.#scrubbed(answer, auth) };
     if (failure.httpStatus === 401 || isAccountTrouble(failure.code)) {
       if (failure.httpStatus === 401 && this.#options.credential.refused(auth)) {
-        pass.unknown(failure);
+        permit.unknown(failure);
         return { ...failure, retryAfterMs: 0 };
       }
-      pass.refused(failure, GATEWAY_PAUSES_MS);
+      permit.refused(failure, GATEWAY_PAUSES_MS);
     } else if (['not-found', 'denied', 'rejected', 'invalid'].includes(failure.kind)) {
-      pass.accepted();
+      permit.accepted();
     } else {
-      pass.unknown(failure);
+      permit.unknown(failure);
     }
     return failure;
   }
