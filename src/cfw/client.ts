@@ -3,13 +3,7 @@ import { ID_PATTERN } from '../lib/id.js';
 import type { FailedCall, PollAnswer } from '../polling/index.js';
 import { parseErrorResponse, parseJobResponse, parseJson } from './answer.js';
 import { CredentialBreaker, type CredentialState, GIVEN_UP, type Permit, type Refusal } from './credentials/breaker.js';
-import {
-  type AuthHeaders,
-  type Credential,
-  CredentialError,
-  GATEWAY_PAUSES_MS,
-  PASSWORD_PAUSES_MS,
-} from './credentials/credential.js';
+import { type AuthHeaders, type Credential, CredentialError, GATEWAY_PAUSES_MS } from './credentials/credential.js';
 import { classify, isAccountTrouble, retryAfter } from './errors.js';
 import { onAbort } from './on-abort.js';
 
@@ -104,9 +98,9 @@ export class CfwClient {
         permit.unknown(failure);
         return givenUp(signal);
       }
-      if (trouble.refused) permit.refused(failure, PASSWORD_PAUSES_MS);
+      if (trouble.refused) permit.refused(failure, trouble.pausesMs);
       else permit.unknown(failure);
-      return withheld(failure);
+      return trouble.denied ? { kind: 'denied', ...failure } : withheld(failure);
     }
 
     const answer = await this.#call(http, url, auth, signal);

@@ -20,16 +20,18 @@ export interface HttpOptions {
   readonly requestTimeoutMs: number;
   /** An HTTP proxy to go through. */
   readonly proxy: Secret | undefined;
+  /** Authorities to trust in place of Node's, in PEM. */
+  readonly ca?: string | undefined;
 }
 
 /**
  * got, set up for the calls to one host of the cloud: one attempt (the schedule decides about further ones), no redirects,
  * bounded in every way, over connections that are kept.
  */
-export function createHttp({ requestTimeoutMs, proxy }: HttpOptions): { http: Got; close: () => void } {
+export function createHttp({ requestTimeoutMs, proxy, ca }: HttpOptions): { http: Got; close: () => void } {
   const pool = { keepAlive: true, maxSockets: MAX_SOCKETS, maxFreeSockets: MAX_SOCKETS };
   // Else NODE_TLS_REJECT_UNAUTHORIZED=0 would give our credentials to anybody.
-  const verified = { ...pool, rejectUnauthorized: true };
+  const verified = { ...pool, rejectUnauthorized: true, ...(ca === undefined ? {} : { ca }) };
   const agents =
     proxy === undefined
       ? { http: new http.Agent(pool), https: new https.Agent(verified) }

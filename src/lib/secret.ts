@@ -3,6 +3,8 @@ import { inspect } from 'node:util';
 
 const WATCH_INTERVAL_MS = 2_000;
 
+const trimmed = (text: string) => text.trim();
+
 /**
  * A value that must not be seen: printing, logging or serializing it shows `[secret]`. Only `reveal()` gives it away, so
  * that a search for `reveal(` finds each place where a secret leaves its box.
@@ -10,15 +12,21 @@ const WATCH_INTERVAL_MS = 2_000;
 export class Secret {
   #value: string;
   readonly #file: string | undefined;
+  readonly #pick: (text: string) => string;
 
-  constructor(value: string, file?: string) {
+  constructor(value: string, file?: string, pick = trimmed) {
     this.#value = value;
     this.#file = file;
+    this.#pick = pick;
   }
 
-  /** Reads the secret from a file; white space around it is dropped, since editors and `echo` end files with a newline. */
-  static fromFile(file: string): Secret {
-    return new Secret(readFileSync(file, 'utf8').trim(), file);
+  /**
+   * Reads the secret from a file; white space around it is dropped, since editors and `echo` end files with a newline.
+   *
+   * @param pick takes the secret out of a file that holds more; it may throw, or give '' if there is none.
+   */
+  static fromFile(file: string, pick = trimmed): Secret {
+    return new Secret(pick(readFileSync(file, 'utf8')), file, pick);
   }
 
   reveal(): string {
@@ -34,7 +42,7 @@ export class Secret {
     if (this.#file === undefined) return false;
     let value: string;
     try {
-      value = readFileSync(this.#file, 'utf8').trim();
+      value = this.#pick(readFileSync(this.#file, 'utf8'));
     } catch {
       return false;
     }

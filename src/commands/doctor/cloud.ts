@@ -16,9 +16,9 @@ export async function checkCloud(config: Config): Promise<Finding[]> {
   const { cfw, credentials } = config;
   const { requestTimeoutMs } = cfw;
   const reach = [checkReach('CFW', cfw.endpoint, 'CFW_ENDPOINT', { requestTimeoutMs, proxy: cfw.proxy })];
-  if (credentials.kind === 'iam') {
-    const options = { requestTimeoutMs, proxy: credentials.proxy };
-    reach.push(checkReach('IAM', credentials.authUrl, 'OS_AUTH_URL', options));
+  if (credentials.source.kind === 'iam') {
+    const options = { requestTimeoutMs, proxy: credentials.source.proxy };
+    reach.push(checkReach('IAM', credentials.source.authUrl, 'OS_AUTH_URL', options));
   }
   const reached = (await Promise.all(reach)).flat();
   // What cannot be reached need not be asked, and a wrong password is better not tried for nothing.

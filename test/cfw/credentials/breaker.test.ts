@@ -1,5 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { CredentialBreaker, type CredentialState, type Permit, type Refusal } from '../../../src/cfw/credentials/breaker.js';
+import {
+  CredentialBreaker,
+  type CredentialState,
+  type Permit,
+  type Refusal,
+} from '../../../src/cfw/credentials/breaker.js';
 import { GATEWAY_PAUSES_MS, PASSWORD_PAUSES_MS } from '../../../src/cfw/credentials/credential.js';
 
 const MINUTE = 60_000;
