@@ -1,3 +1,4 @@
+export { type KindEnvironment, kindEnvironments } from './environments.js';
 export type { Fault } from './faults.js';
 export type { JobScript, SimulatedJob } from './jobs.js';
 export { logNormal, repeatable } from './random.js';

@@ -415,13 +415,15 @@ describe('credentials', () => {
     expect(problemsOf(withEndpoint(env))).toEqual([expect.stringMatching(new RegExp(`^${name} is needed`))]);
   });
 
-  it.each(['https://iam.example.com/v2.0', 'https://iam.example.com/v3/auth', 'https://me@iam.example.com/v3', 'iam/v3'])(
-    'have no OS_AUTH_URL such as %s',
-    (url) => {
-      const problems = problemsOf(withEndpoint({ ...IAM, OS_AUTH_URL: url }));
-      expect(problems).toEqual([expect.stringMatching(/^OS_AUTH_URL: .*with or without \/v3/)]);
-    },
-  );
+  it.each([
+    'https://iam.example.com/v2.0',
+    'https://iam.example.com/v3/auth',
+    'https://me@iam.example.com/v3',
+    'iam/v3',
+  ])('have no OS_AUTH_URL such as %s', (url) => {
+    const problems = problemsOf(withEndpoint({ ...IAM, OS_AUTH_URL: url }));
+    expect(problems).toEqual([expect.stringMatching(/^OS_AUTH_URL: .*with or without \/v3/)]);
+  });
 
   it('go over plain http with CFW_ALLOW_HTTP only', () => {
     const env = withEndpoint({ ...IAM, OS_AUTH_URL: 'http://iam.example.com/v3' });

@@ -38,7 +38,7 @@ export function readIam(reading: Reading): Found | undefined {
   const ca = readCa(reading, 'OS_CACERT', parsed.OS_CACERT);
   const before = problems.length;
   const authUrl = parsed.OS_AUTH_URL;
-  if (authUrl === undefined && !reading.given('OS_AUTH_URL')) need(reading, 'OS_AUTH_URL', 'the URL of IAM');
+  if (authUrl === undefined) need(reading, 'OS_AUTH_URL', 'the URL of IAM');
   const domain = domainOf(parsed);
   const identity = isApplicationCredential(reading)
     ? readApplicationCredential(reading)
@@ -110,9 +110,7 @@ export function readPodIdentity(reading: Reading): Found | undefined {
   const uri = reading.parsed.HC_CONTAINER_CREDENTIALS_FULL_URI;
   const tokenFile = reading.parsed.HC_CONTAINER_AUTHORIZATION_TOKEN_FILE;
   const hint = 'CCE sets it in pods whose service account has a pod identity';
-  if (uri === undefined && !reading.given('HC_CONTAINER_CREDENTIALS_FULL_URI')) {
-    need(reading, 'HC_CONTAINER_CREDENTIALS_FULL_URI', hint);
-  }
+  if (uri === undefined) need(reading, 'HC_CONTAINER_CREDENTIALS_FULL_URI', hint);
   if (tokenFile === undefined) need(reading, 'HC_CONTAINER_AUTHORIZATION_TOKEN_FILE', hint);
   if (uri === undefined || tokenFile === undefined) return undefined;
   if (readable(reading, 'HC_CONTAINER_AUTHORIZATION_TOKEN_FILE', tokenFile) === undefined) return undefined;

@@ -36,8 +36,9 @@ export function aliasedSecret({ secrets, problems }: Reading, name: Aliased): Se
   return secrets[first];
 }
 
-/** Adds the problem that a variable of a kind is missing. */
-export function need({ kind, problems }: Reading, name: string, hint = ''): void {
+/** Adds the problem that a variable of a kind is missing; one that is set but invalid has a problem of its own. */
+export function need({ kind, given, problems }: Reading, name: string, hint = ''): void {
+  if ((Object.hasOwn(ALIASES, name) ? withAliases(name as Aliased) : [name]).some(given)) return;
   problems.push(`${name} is needed for credentials of the kind ${kind}${hint === '' ? '' : `: ${hint}`}`);
 }
 
