@@ -66,6 +66,7 @@ export async function startSidecar(
   const { client, close: closeClient } = createClient(config, {
     onCredentialState: (state) => logCredentialState(state, config.credentials.kind, logger),
     onToken: metrics.tokenFetched,
+    onIssued: logIssued(config.credentials, logger),
   });
   // Exchanged by its file, as the credentials are.
   const stopWatchingToken = config.http.token?.watch(() => {});
@@ -194,6 +195,8 @@ export async function startSidecar(
   });
   jobs = started;
   stream = watchStream({ redis, stream: events.stream, maxLength: events.maxLength }, logger);
+  const { kind, variables } = config.credentials;
+  logger.info({ kind, variables }, 'credentials found');
   logger.info({ url, endpoint: cfw.endpoint, queue: queue.name, stream: events.stream }, 'sidecar started');
 
   return {
@@ -225,6 +228,16 @@ function teaching(learner: ScheduleLearner, observer: JobObserver): JobObserver 
       observer.ended(job, entryId, isNew);
       if (isNew) void learner.learn(job.enqueuedAt, job.history);
     },
+  };
+}
+
+/** The first key or token is logged with its end; renewals, and tokens of further projects, are details. */
+function logIssued({ kind }: Config['credentials'], logger: Logger) {
+  let isFirst = true;
+  return ({ expiresAt, isRenewal }: { expiresAt: Date; isRenewal: boolean }): void => {
+    const level = isFirst ? 'info' : 'debug';
+    isFirst = false;
+    logger[level]({ kind, expiresAt }, isRenewal ? 'credentials renewed' : 'credentials issued');
   };
 }
 

@@ -92,6 +92,11 @@ export class SimulatedKeys {
     return { access, secret, securitytoken: key.securityToken, expires_at: new Date(expiresAt).toISOString() };
   }
 
+  /** Secret keys and security tokens of the temporary keys. */
+  get secrets(): readonly string[] {
+    return [...this.#temporary.values()].flatMap(({ key }) => [key.secretKey, key.securityToken ?? '']);
+  }
+
   /** Ends all temporary keys at once. */
   revoke(): void {
     this.#temporary.clear();
