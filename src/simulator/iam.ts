@@ -93,7 +93,7 @@ export class SimulatedIam {
       return 'wrong-user';
     }
     const method = 'token' in identity ? 'token' : 'password';
-    if (scope === undefined || 'unscoped' in scope) return this.issueFor({}, withCatalogue, method);
+    if (scope === undefined || scope === 'unscoped') return this.issueFor({}, withCatalogue, method);
     if ('domain' in scope) {
       return this.#isDomain(scope.domain)
         ? this.issueFor({ domainId: this.domainId }, withCatalogue, method)
@@ -230,7 +230,7 @@ function refuse(reply: FastifyReply, refusal: Refusal): FastifyReply {
 
 function projectAskedFor(body: unknown): string | undefined {
   const scope = tokenRequest.safeParse(body).data?.auth.scope;
-  if (scope === undefined || !('project' in scope)) return undefined;
+  if (scope === undefined || scope === 'unscoped' || !('project' in scope)) return undefined;
   return 'id' in scope.project ? scope.project.id : scope.project.name;
 }
 
@@ -250,7 +250,7 @@ const tokenRequest = z.object({
       }),
     ]),
     scope: z
-      .union([z.object({ project: reference }), z.object({ domain: reference }), z.object({ unscoped: z.object({}) })])
+      .union([z.object({ project: reference }), z.object({ domain: reference }), z.literal('unscoped')])
       .optional(),
   }),
 });

@@ -190,7 +190,8 @@ describe('a credential that ends', () => {
 
 /** Jobs by each kind whose keys end, side by side: each kind has a simulator, a sidecar and a queue of its own. */
 describe('keys that end', () => {
-  const LIFE_MS = 1_000;
+  /** Long enough that a busy machine makes calls with a key before it ends. */
+  const LIFE_MS = 3_000;
 
   async function flow(kind: (typeof RENEWED_KINDS)[number]) {
     const { simulator, envOf } = await simulatorWithKinds(start);
@@ -239,10 +240,10 @@ describe('keys that end', () => {
     await Promise.all(
       RENEWED_KINDS.map(async (kind) => {
         const { simulator, issuer, jobsUntil, failures } = await flow(kind);
-        await jobsUntil(() => issuer.calls().length >= 4);
+        await jobsUntil(() => issuer.calls().length >= 2);
         simulator.keys.revoke();
         simulator.iam.revoke();
-        await jobsUntil(() => issuer.calls().length >= 8);
+        await jobsUntil(() => issuer.calls().length >= 5);
         expect([kind, await failures()]).toEqual([kind, 0]);
         const calls = issuer.calls();
         expect([kind, calls.every(({ status }) => status < 300)]).toEqual([kind, true]);
@@ -254,16 +255,17 @@ describe('keys that end', () => {
   });
 
   it.each([
-    ['as long as a key is left', LIFE_MS],
-    ['longer than a key lives', LIFE_MS * 2.5],
-  ])('fail no job while their source is away for %s, and it is asked at most once a second', async (_what, awayMs) => {
+    ['less than a key has left', 1],
+    // Pauses of 1, 2 and 4 s.
+    ['longer than a key lives', 3],
+  ])('fail no job while their source is away for %s, and it is asked at most once a second', async (_what, times) => {
     await Promise.all(
       RENEWED_KINDS.map(async (kind) => {
         const { issuer, sidecar, jobsUntil, failures } = await flow(kind);
         await jobsUntil(() => issuer.calls().length >= 1);
-        issuer.away(awayMs);
+        issuer.away(times);
         const failed = () => issuer.calls().filter(({ status }) => status === 0);
-        await jobsUntil(() => failed().length >= 1 && issuer.calls().at(-1)?.status !== 0);
+        await jobsUntil(() => failed().length === times && issuer.calls().at(-1)?.status !== 0);
         expect([kind, await failures()]).toEqual([kind, 0]);
         failed().forEach(({ at }, n, all) => {
           // Measured where the calls arrive, so a slow machine may bring them a little nearer to one another.

@@ -52,7 +52,7 @@ export function issuerOf(kind: string, { iam, sources }: Simulator) {
     },
     /** Calls to the source: one for each renewal. */
     calls: () => (source ?? iam).calls,
-    /** The source drops all connections, for some time from now. */
-    away: (forMs: number) => (source ?? iam).script([{ fault: 'drop', forMs }]),
+    /** The source drops the next connections. */
+    away: (times: number) => (source ?? iam).script([{ fault: 'drop', times }]),
   };
 }

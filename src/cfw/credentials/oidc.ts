@@ -1,7 +1,7 @@
 import type { HttpClient } from '../http.js';
 import type { KeySource } from './keys.js';
 import { readTokenFile } from './pod-identity.js';
-import { askSource, IAM_PAUSE_MS, securityKeyLease, sourceError } from './source.js';
+import { askSource, IAM_KEY_PAUSE_MS, securityKeyLease, sourceError } from './source.js';
 
 /** An identity provider that IAM trusts, and the token that it gave. */
 export interface OidcLogin {
@@ -22,7 +22,7 @@ export function oidcSource({ iamEndpoint, idpId, tokenFile, projectId }: OidcLog
   let jwt = '';
   let token = '';
   return {
-    maxPauseMs: IAM_PAUSE_MS,
+    maxPauseMs: IAM_KEY_PAUSE_MS,
     secrets: () => [jwt, token],
     async ask() {
       jwt = await readTokenFile(tokenFile);

@@ -1,7 +1,7 @@
 import type { HttpClient } from '../http.js';
 import type { KeyProvider, KeySource } from './keys.js';
 import { signedHeaders } from './keys.js';
-import { askSource, IAM_PAUSE_MS, type SourceAnswer, securityKeyLease } from './source.js';
+import { askSource, IAM_KEY_PAUSE_MS, type SourceAnswer, securityKeyLease } from './source.js';
 
 /** An agency of another account that a key may act as. */
 export interface Role {
@@ -36,7 +36,7 @@ export function roleSource(
     return { answer, accessKey: key.accessKey };
   };
   return {
-    maxPauseMs: IAM_PAUSE_MS,
+    maxPauseMs: IAM_KEY_PAUSE_MS,
     secrets: keys.secrets,
     watch: keys.watch,
     async ask() {

@@ -11,8 +11,10 @@ import type { Lease } from './renewing.js';
 const PAUSE_MIN_MS = 1_000;
 /** A source on this machine or in its network is asked again after this long at the most. */
 export const LOCAL_PAUSE_MS = 5_000;
-/** IAM is asked again after this long at the most, unless it names a longer time. */
+/** IAM is asked for tokens again after this long at the most, unless it names a longer time. */
 export const IAM_PAUSE_MS = 60_000;
+/** For keys it is asked sooner: there is one key for all projects, rather than a token for each. */
+export const IAM_KEY_PAUSE_MS = 10_000;
 /** Keys or tokens whose end cannot be read are good for this long; a refusal shows if they end sooner. */
 export const UNKNOWN_LIFE_MS = 600_000;
 /** A difference of clocks up to this is the rounding of the `Date` header and the way of the answer. */
