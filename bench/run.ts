@@ -1,6 +1,7 @@
 /** `npm run bench [section…]`: measures, prints tables, and writes them to bench/results/. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { arch, cpus, totalmem } from 'node:os';
+import { credentials } from './credentials.js';
 import { inFlight } from './in-flight.js';
 import { limiter } from './limiter.js';
 import { noticing } from './noticing.js';
@@ -22,6 +23,7 @@ const SECTIONS = {
   operator,
   subscriber,
   quota,
+  credentials,
   // These simulate; nothing of the engine runs in them.
   schedules,
   'cold-start': coldStarts,
