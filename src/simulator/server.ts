@@ -1,4 +1,4 @@
-import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify';
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { type SimulatedAccessKey, SimulatedKeys } from './access-key.js';
 import { actOut, type Fault } from './faults.js';
@@ -75,23 +75,13 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       .send({ error_code: 'CFW.00200001', error_msg: message });
   });
 
-  // Signatures cover the body as it was sent.
-  const bodies = new WeakMap<FastifyRequest, Buffer>();
-  server.removeContentTypeParser('application/json');
-  server.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (request, body, done) => {
-    bodies.set(request, body);
-    try {
-      done(null, body.length === 0 ? null : JSON.parse(body.toString('utf8')));
-    } catch (error) {
-      done(Object.assign(error as Error, { statusCode: 400 }));
-    }
-  });
+  const rawBody = keepBodies(server);
   const signatureProblem = (request: FastifyRequest): string | undefined =>
     keys.problem({
       method: request.method,
       url: new URL(request.url, `http://${request.headers.host}`),
       headers: request.headers,
-      body: bodies.get(request) ?? Buffer.alloc(0),
+      body: rawBody(request),
     });
 
   /** Answers what the gateway answers to whom it does not know; false where it knows. */
@@ -141,7 +131,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   );
 
   iam.serve(server);
-  serveSources(server, sources, keys, iam, signatureProblem);
+  serveSources(server, { sources, keys, iam, signatureProblem });
 
   // The control surface: scripts jobs, tells what was asked for.
 
@@ -175,4 +165,19 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   const url = await server.listen({ host: '127.0.0.1', port });
   iam.serviceUrl = url;
   return Object.assign(simulator, { url });
+}
+
+/** Parses JSON and keeps the body as it was sent, since signatures cover that. */
+function keepBodies(server: FastifyInstance): (request: FastifyRequest) => Buffer {
+  const bodies = new WeakMap<FastifyRequest, Buffer>();
+  server.removeContentTypeParser('application/json');
+  server.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (request, body, done) => {
+    bodies.set(request, body);
+    try {
+      done(null, body.length === 0 ? null : JSON.parse(body.toString('utf8')));
+    } catch (error) {
+      done(Object.assign(error as Error, { statusCode: 400 }));
+    }
+  });
+  return (request) => bodies.get(request) ?? Buffer.alloc(0);
 }

@@ -84,19 +84,30 @@ export const createSources = (): SimulatedSources => ({
   role: new SimulatedRole(),
 });
 
-/** The routes of all sources. `signatureProblem` checks a signed request. */
-export function serveSources(
-  server: FastifyInstance,
-  { metadata, podIdentity, oidc, role }: SimulatedSources,
-  keys: SimulatedKeys,
-  iam: SimulatedIam,
-  signatureProblem: (request: FastifyRequest) => string | undefined,
-): void {
-  const error = (status: number, error_msg: string, error_code = `IAM.${status}`) => ({
-    status,
-    body: { error_code, error_msg },
-  });
+/** What the routes of the sources need. */
+export interface SourceRoutes {
+  readonly sources: SimulatedSources;
+  readonly keys: SimulatedKeys;
+  readonly iam: SimulatedIam;
+  /** What is wrong with the signature of a request, undefined if nothing is. */
+  readonly signatureProblem: (request: FastifyRequest) => string | undefined;
+}
 
+/** The routes of all sources, and how to script them. */
+export function serveSources(server: FastifyInstance, routes: SourceRoutes): void {
+  serveMetadata(server, routes);
+  servePodIdentity(server, routes);
+  serveOidc(server, routes);
+  serveSecurityTokens(server, routes);
+  serveControl(server, routes);
+}
+
+const error = (status: number, error_msg: string, error_code = `IAM.${status}`) => ({
+  status,
+  body: { error_code, error_msg },
+});
+
+function serveMetadata(server: FastifyInstance, { sources: { metadata }, keys }: SourceRoutes): void {
   server.put('/meta-data/latest/api/token', async ({ headers }, reply) => {
     if (metadata.version === 1) return reply.code(404).send('404 Not Found');
     const lifeS = Number(headers['x-metadata-token-ttl-seconds']);
@@ -114,7 +125,9 @@ export function serveSources(
       return { status: 200, body: { credential: keys.issue(metadata.lifeMs) } };
     }),
   );
+}
 
+function servePodIdentity(server: FastifyInstance, { sources: { podIdentity }, keys }: SourceRoutes): void {
   server.post('/pod-identity/credentials', ({ headers }, reply) =>
     podIdentity.answer(reply, () => {
       if (headers.authorization !== podIdentity.token) return error(401, 'The token of the pod is not valid');
@@ -123,7 +136,9 @@ export function serveSources(
       return { status: 200, body: { credentials: { ...credentials, expiration: expires_at } } };
     }),
   );
+}
 
+function serveOidc(server: FastifyInstance, { sources: { oidc }, iam }: SourceRoutes): void {
   server.post('/v3.0/OS-AUTH/id-token/tokens', ({ headers, body }, reply) =>
     oidc.answer(reply, () => {
       const { success, data } = idTokenRequest.safeParse(body);
@@ -135,19 +150,18 @@ export function serveSources(
       return { status: 201, body: answer };
     }),
   );
+}
 
+/** IAM's own route for keys: for a token, or for a role. */
+function serveSecurityTokens(server: FastifyInstance, { sources, keys, iam, signatureProblem }: SourceRoutes): void {
+  const { oidc, role } = sources;
   server.post('/v3.0/OS-CREDENTIAL/securitytokens', async (request, reply) => {
+    const send = ({ status, body }: ReturnType<typeof error>) => reply.code(status).send(body);
     const { success, data } = securityTokenRequest.safeParse(request.body);
-    if (!success) {
-      const { status, body } = error(400, 'Expecting auth.identity with the method token or assume_role');
-      return reply.code(status).send(body);
-    }
+    if (!success) return send(error(400, 'Expecting auth.identity with the method token or assume_role'));
     const { identity } = data.auth;
     if ('token' in identity) {
-      if (!iam.isKnown(String(request.headers['x-auth-token']))) {
-        const { status, body } = error(401, 'The token is not valid');
-        return reply.code(status).send(body);
-      }
+      if (!iam.isKnown(String(request.headers['x-auth-token']))) return send(error(401, 'The token is not valid'));
       return reply.code(201).send({ credential: keys.issue(oidc.lifeMs) });
     }
     return await role.answer(reply, () => {
@@ -159,7 +173,10 @@ export function serveSources(
       return { status: 201, body: { credential: keys.issue(role.lifeMs) } };
     });
   });
+}
 
+function serveControl(server: FastifyInstance, { sources, keys }: SourceRoutes): void {
+  const { metadata, podIdentity, oidc, role } = sources;
   const names = { metadata, 'pod-identity': podIdentity, oidc, role };
   server.put<{ Params: { name: string } }>('/simulator/sources/:name', async ({ params, body }, reply) => {
     const source = Object.hasOwn(names, params.name) ? names[params.name as keyof typeof names] : undefined;

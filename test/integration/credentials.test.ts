@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from '@jest/globals';
+import { discover } from '../../src/client.js';
+import { loadConfig } from '../../src/config/index.js';
 import { CfwJobProducer } from '../../src/index.js';
 import { NEW_HISTORY } from '../../src/polling/index.js';
 import type { Simulator } from '../../src/simulator/index.js';
@@ -81,6 +83,20 @@ describe('each kind of credentials', () => {
     const ready = await fetch(`${sidecar.url}/readyz`);
     expect([ready.status, await ready.json()]).toMatchObject([200, { ready: true }]);
   });
+
+  it.each(['iam, by an application credential', 'cloud, by an application credential'])(
+    '%s needs no endpoint: the catalogue has it, and the project',
+    async (kind) => {
+      const { simulator, envOf } = await simulatorWithKinds(start);
+      const { CFW_AUTH_TOKEN: _, CFW_ENDPOINT: __, CFW_PROJECT_ID: ___, ...env } = environment(server.redis, simulator);
+      const config = await discover(loadConfig({ ...env, ...envOf(kind) }));
+      expect(config.cfw.endpoint).toBe(simulator.url);
+      simulator.iam.catalogueType = undefined;
+      await expect(discover(loadConfig({ ...env, ...envOf(kind) }))).rejects.toThrow(
+        'CFW_ENDPOINT is needed: the catalogue of IAM has no public endpoint of CFW',
+      );
+    },
+  );
 
   it("of AK/SK is one that the vendor's own signer agrees with, on every call", async () => {
     const wrong: string[] = [];

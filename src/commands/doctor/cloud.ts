@@ -14,8 +14,9 @@ const NO_JOB = 'cfw-job-poller-doctor';
 
 /** Looks at the source of the credentials, IAM and CFW: whether they answer, and whether one read call goes through. */
 export async function checkCloud(config: Config): Promise<Finding[]> {
-  const { kind, variables } = config.credentials;
-  const found = ok('credentials found', `${kind}, by ${variables.join(', ')}`);
+  const { kind, variables, role } = config.credentials;
+  const onTop = role === undefined ? '' : `, with the role ${role.agencyName} on top (HW_ASSUME_ROLE_AGENCY_NAME)`;
+  const found = ok('credentials found', `${kind}, by ${variables.join(', ')}${onTop}`);
   const iam = await checkIam(config);
   // What cannot be reached need not be asked, and a wrong password is better not tried for nothing.
   if (iam.some(({ state }) => state === 'fail')) return [found, ...iam, ...(await checkCfw(config))];
