@@ -194,8 +194,8 @@ describe('a profile of the SDKs', () => {
 
 describe('a cloud of clouds.yaml', () => {
   const cloud = (name: string, clouds: string, secure = '') => {
-    const path = file(`${name}/clouds.yaml`, clouds);
-    if (secure !== '') file(`${name}/secure.yaml`, secure);
+    const path = file(`cloud-${name}/clouds.yaml`, clouds);
+    if (secure !== '') file(`cloud-${name}/secure.yaml`, secure);
     return { OS_CLOUD: 'otc', OS_CLIENT_CONFIG_FILE: path };
   };
   const BASE =

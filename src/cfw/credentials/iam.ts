@@ -73,30 +73,14 @@ export function iamCredential(login: KeystoneLogin, http: HttpClient, observe: S
     } catch (reason) {
       const error = reason as CredentialError;
       observe({ outcome: error.httpStatus === null ? 'unreachable' : 'refused', error });
-      throw isOnlyForProject(project, error) ? project.pause.begin(error, asUnavailable(error)) : pause.begin(error);
+      throw isOnlyForProject(projects, project, error)
+        ? project.pause.begin(error, asUnavailable(error))
+        : pause.begin(error);
     }
   };
 
-  /**
-   * A project that does not exist or that the user has no role in looks like a wrong password. If other projects have
-   * their tokens and this one never had any, it is the project: the others must not suffer for it.
-   */
-  const isOnlyForProject = ({ renewing }: Project, error: CredentialError): boolean =>
-    error.refused &&
-    !isPasswordRefused(error) &&
-    !renewing.hadValue &&
-    [...projects.values()].some((other) => other.renewing.isGood);
-
-  const headersFor = (projectId: string, token: ProjectToken): AuthHeaders => {
-    if (hasOneProject && token.projectId !== undefined && token.projectId !== projectId) {
-      throw new CredentialError({
-        code: 'WRONG_PROJECT',
-        httpStatus: null,
-        message: `the application credential belongs to project ${token.projectId}, so it cannot ask for jobs of project ${projectId}`,
-        refused: false,
-        denied: true,
-      });
-    }
+  const headers = (projectId: string, token: ProjectToken): AuthHeaders => {
+    if (hasOneProject) checkProject(projectId, token.projectId);
     return { 'X-Auth-Token': token.value };
   };
 
@@ -105,12 +89,12 @@ export function iamCredential(login: KeystoneLogin, http: HttpClient, observe: S
     authenticate({ projectId }): AuthHeaders | Promise<AuthHeaders> {
       const token = projectOf(hasOneProject ? ONLY_PROJECT : projectId).renewing.get();
       return token instanceof Promise
-        ? token.then((fetched) => headersFor(projectId, fetched))
-        : headersFor(projectId, token);
+        ? token.then((fetched) => headers(projectId, fetched))
+        : headers(projectId, token);
     },
 
-    refused(headers): boolean {
-      const refused = headers['X-Auth-Token'];
+    refused(shown): boolean {
+      const refused = shown['X-Auth-Token'];
       for (const { renewing } of projects.values()) {
         if (renewing.has(({ value }) => value === refused)) return renewing.refused(({ value }) => value === refused);
       }
@@ -125,6 +109,35 @@ export function iamCredential(login: KeystoneLogin, http: HttpClient, observe: S
       }),
     secrets: () => [secret.reveal()],
   };
+}
+
+/** @throws {CredentialError} if an application credential belongs to another project. */
+function checkProject(projectId: string, own: string | undefined): void {
+  if (own === undefined || own === projectId) return;
+  throw new CredentialError({
+    code: 'WRONG_PROJECT',
+    httpStatus: null,
+    message: `the application credential belongs to project ${own}, so it cannot ask for jobs of project ${projectId}`,
+    refused: false,
+    denied: true,
+  });
+}
+
+/**
+ * A project that does not exist or that the user has no role in looks like a wrong password. If other projects have their
+ * tokens and this one never had any, it is the project: the others must not suffer for it.
+ */
+function isOnlyForProject(
+  projects: ReadonlyMap<string, Project>,
+  { renewing }: Project,
+  error: CredentialError,
+): boolean {
+  return (
+    error.refused &&
+    !isPasswordRefused(error) &&
+    !renewing.hadValue &&
+    [...projects.values()].some((other) => other.renewing.isGood)
+  );
 }
 
 /** The refusal of one project is none of the credential. */
