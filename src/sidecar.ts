@@ -1,7 +1,7 @@
-import type { CredentialState } from './cfw/index.js';
 import { createClient } from './client.js';
 import type { Config } from './config/index.js';
 import { EventPublisher } from './events/index.js';
+import { logCredentials } from './ops/credential-log.js';
 import { addGauges } from './ops/gauges.js';
 import { cfwCheck, createReadiness, credentialsCheck, queueCheck, redisCheck, writesCheck } from './ops/health.js';
 import { createHttpServer } from './ops/http/server.js';
@@ -61,6 +61,8 @@ export async function startSidecar(config: Config, logger: Logger, options: Side
   }
   const unfit = inspectOnceThere(redis, (message) => logger.warn(message));
   core.start();
+  const { kind, variables } = config.credentials;
+  logger.info({ kind, variables }, 'credentials found');
   const { endpoint } = config.cfw;
   logger.info({ url, endpoint, queue: config.queue.name, stream: config.events.stream }, 'sidecar started');
   return {
@@ -89,7 +91,7 @@ function createCore(config: Config, logger: Logger, { learnEveryMs = 10_000 }: S
   logRedisState(redis, logger);
   const metrics = createMetrics(config.metrics);
   const { client, close: closeClient } = createClient(config, {
-    onCredentialState: (state) => logCredentialState(state, config.credentials.kind, logger),
+    ...logCredentials(config.credentials, logger),
     onToken: metrics.tokenFetched,
   });
   // Exchanged by its file, as the credentials are.
@@ -216,14 +218,4 @@ async function readMetrics({ registry, collectProcess }: Metrics, readGauges: ()
   collectProcess();
   await readGauges();
   return { text: await registry.metrics(), contentType: registry.contentType };
-}
-
-function logCredentialState(state: CredentialState, kind: string, logger: Logger): void {
-  if (state.state === 'accepted') {
-    logger.info('credentials accepted again');
-    return;
-  }
-  if (state.state !== 'refused') return;
-  const { code, httpStatus, message: error } = state.refusal;
-  logger.error({ kind, code, httpStatus, error }, 'credentials rejected; jobs wait');
 }

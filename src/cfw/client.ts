@@ -2,14 +2,8 @@ import { CancelError, type Got, RequestError, type Response, TimeoutError } from
 import { ID_PATTERN } from '../lib/id.js';
 import type { FailedCall, PollAnswer } from '../polling/index.js';
 import { parseErrorResponse, parseJobResponse, parseRequestId, readJson } from './answer.js';
-import { CredentialGate, type CredentialState, GIVEN_UP, type Pass, type Refusal } from './credentials/breaker.js';
-import {
-  type AuthHeaders,
-  type Credential,
-  CredentialError,
-  GATEWAY_PAUSES_MS,
-  PASSWORD_PAUSES_MS,
-} from './credentials/credential.js';
+import { CredentialBreaker, type CredentialState, GIVEN_UP, type Permit, type Refusal } from './credentials/breaker.js';
+import { type AuthHeaders, type Credential, CredentialError, GATEWAY_PAUSES_MS } from './credentials/credential.js';
 import { classify, isAccountTrouble, retryAfter } from './errors.js';
 import { MAX_BODY_BYTES } from './http.js';
 import { onAbort } from './on-abort.js';
@@ -41,18 +35,18 @@ const CLOCK_SKEW_MS = 60_000;
 /** Asks CFW for the state of jobs. */
 export class CfwClient {
   readonly #options: CfwClientOptions;
-  readonly #gate: CredentialGate;
+  readonly #breaker: CredentialBreaker;
   readonly #stopWatching: () => void;
 
   constructor(options: CfwClientOptions) {
     this.#options = options;
-    this.#gate = new CredentialGate(options.onCredentialState);
-    this.#stopWatching = options.credential.watch(() => this.#gate.reset());
+    this.#breaker = new CredentialBreaker(options.onCredentialState);
+    this.#stopWatching = options.credential.watch(() => this.#breaker.reset());
   }
 
   /** Whether CFW and IAM take our credentials. */
   get credentialState(): CredentialState {
-    return this.#gate.state;
+    return this.#breaker.state;
   }
 
   /**
@@ -89,9 +83,9 @@ export class CfwClient {
     if (!ID_PATTERN.test(projectId) || !ID_PATTERN.test(jobId)) {
       return { kind: 'invalid', code: 'INVALID_ID', httpStatus: null, message: 'the ids cannot be part of a URL' };
     }
-    const leave = await this.#gate.enter(signal);
-    if ('withheld' in leave) return leave.withheld === GIVEN_UP ? givenUp(signal) : withheld(leave.withheld);
-    const { pass } = leave;
+    const acquired = await this.#breaker.acquire(signal);
+    if ('withheld' in acquired) return acquired.withheld === GIVEN_UP ? givenUp(signal) : withheld(acquired.withheld);
+    const { permit } = acquired;
 
     const url = new URL(`${endpoint}/v3/${projectId}/jobs/${jobId}`);
     let auth: AuthHeaders;
@@ -102,16 +96,16 @@ export class CfwClient {
       const trouble = error instanceof CredentialError ? error : unavailable(error);
       const failure = this.#scrubbed(trouble);
       if (signal.aborted) {
-        pass.unknown(failure);
+        permit.unknown(failure);
         return givenUp(signal);
       }
-      if (trouble.refused) pass.refused(failure, PASSWORD_PAUSES_MS);
-      else pass.unknown(failure);
-      return withheld(failure);
+      if (trouble.refused) permit.refused(failure, trouble.pausesMs);
+      else permit.unknown(failure);
+      return trouble.denied ? { kind: 'denied', ...failure } : withheld(failure);
     }
 
     const answer = await this.#call(http, url, auth, cut);
-    return this.#judge(answer, auth, pass);
+    return this.#judge(answer, auth, permit);
   }
 
   async #call(http: Got, url: URL, auth: AuthHeaders, cut: AbortController): Promise<PollAnswer> {
@@ -127,9 +121,9 @@ export class CfwClient {
   }
 
   /** Draws conclusions about the credential, and keeps what we sent out of what is told. */
-  #judge(answer: PollAnswer, auth: AuthHeaders, pass: Pass): PollAnswer {
+  #judge(answer: PollAnswer, auth: AuthHeaders, permit: Permit): PollAnswer {
     if (answer.kind === 'job') {
-      pass.accepted();
+      permit.accepted();
       return answer;
     }
     const { requestId } = answer;
@@ -140,14 +134,14 @@ export class CfwClient {
     };
     if (failure.httpStatus === 401 || isAccountTrouble(failure.code)) {
       if (failure.httpStatus === 401 && this.#options.credential.refused(auth)) {
-        pass.unknown(failure);
+        permit.unknown(failure);
         return { ...failure, retryAfterMs: 0 };
       }
-      pass.refused(failure, GATEWAY_PAUSES_MS);
+      permit.refused(failure, GATEWAY_PAUSES_MS);
     } else if (['not-found', 'denied', 'rejected', 'invalid'].includes(failure.kind)) {
-      pass.accepted();
+      permit.accepted();
     } else {
-      pass.unknown(failure);
+      permit.unknown(failure);
     }
     return failure;
   }

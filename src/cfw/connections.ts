@@ -36,6 +36,8 @@ export interface ConnectionsOptions {
   readonly proxy: string | undefined;
   /** Bound for making one through the proxy, in milliseconds; direct ones are bounded by the request's own timeouts. */
   readonly connectTimeoutMs: number;
+  /** Certificates to trust in place of the system's, as PEM. */
+  readonly ca?: string | undefined;
 }
 
 /** An agent for each protocol, as got takes them. */
@@ -113,10 +115,14 @@ export class Connections {
 
   #agents(keepAlive: boolean): Agents {
     const options = { keepAlive, maxSockets: MAX_SOCKETS, maxFreeSockets: MAX_SOCKETS };
+    const { ca } = this.#options;
     return {
       http: this.#prepared(new http.Agent(options), false),
       // Else NODE_TLS_REJECT_UNAUTHORIZED=0 would give our credentials to anybody.
-      https: this.#prepared(new https.Agent({ ...options, rejectUnauthorized: true }), true),
+      https: this.#prepared(
+        new https.Agent({ ...options, rejectUnauthorized: true, ...(ca === undefined ? {} : { ca }) }),
+        true,
+      ),
     };
   }
 

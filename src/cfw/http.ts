@@ -20,6 +20,8 @@ export interface HttpOptions {
   readonly requestTimeoutMs: number;
   /** An HTTP proxy to go through. */
   readonly proxy: Secret | undefined;
+  /** Authorities to trust in place of Node's, in PEM. */
+  readonly ca?: string | undefined;
 }
 
 /**
@@ -27,9 +29,9 @@ export interface HttpOptions {
  * bounded in every way, over connections that are kept. Only a call that failed because its kept connection had been closed
  * is made once more at once, on a new one.
  */
-export function createHttp({ requestTimeoutMs, proxy }: HttpOptions): { http: Got; close: () => void } {
+export function createHttp({ requestTimeoutMs, proxy, ca }: HttpOptions): { http: Got; close: () => void } {
   const connectMs = Math.min(MAX_CONNECT_MS, requestTimeoutMs);
-  const connections = new Connections({ proxy: proxy?.reveal(), connectTimeoutMs: connectMs });
+  const connections = new Connections({ proxy: proxy?.reveal(), connectTimeoutMs: connectMs, ca });
 
   /**
    * What got does by itself, with only those options that are set below; others that got knows have no effect. It would hand

@@ -1,9 +1,10 @@
-import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify';
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { SimulatedAccessKey } from './access-key.js';
+import { type SimulatedAccessKey, SimulatedKeys } from './access-key.js';
 import { actOut, type Fault } from './faults.js';
 import { SimulatedIam } from './iam.js';
 import { type Drawing, type JobScript, jobScriptSchema, SimulatedJob } from './jobs.js';
+import { createSources, type SimulatedSources, serveSources } from './sources.js';
 
 /** How the simulator behaves. */
 export interface SimulatorOptions extends Partial<Drawing> {
@@ -25,8 +26,12 @@ export interface Simulator {
   token: string;
   /** IAM, under `{url}/v3`: what `OS_AUTH_URL` takes. */
   readonly iam: SimulatedIam;
-  /** The key whose signatures it accepts. */
+  /** The permanent key whose signatures it accepts. */
   readonly key: SimulatedAccessKey;
+  /** That key, and the temporary ones that its sources have issued. */
+  readonly keys: SimulatedKeys;
+  /** Where temporary keys come from: metadata service, pod identity, OpenID Connect, roles. */
+  readonly sources: SimulatedSources;
   /** Makes a job that behaves as scripted. */
   addJob(script: JobScript): SimulatedJob;
   /** All jobs, oldest first. */
@@ -45,7 +50,8 @@ interface JobPath {
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
   const { port = 0, onCall, drawFault } = options;
   const iam = new SimulatedIam();
-  const key = new SimulatedAccessKey();
+  const keys = new SimulatedKeys();
+  const sources = createSources();
   const drawing: Drawing = {
     medianMs: options.medianMs ?? 5_000,
     sigma: options.sigma ?? 0.35,
@@ -69,15 +75,24 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       .send({ error_code: 'CFW.00200001', error_msg: message });
   });
 
+  const rawBody = keepBodies(server);
+  const signatureProblem = (request: FastifyRequest): string | undefined =>
+    keys.problem({
+      method: request.method,
+      url: new URL(request.url, `http://${request.headers.host}`),
+      headers: request.headers,
+      body: rawBody(request),
+    });
+
   /** Answers what the gateway answers to whom it does not know; false where it knows. */
   const refuse = (request: FastifyRequest<{ Params: { projectId: string } }>, reply: FastifyReply): boolean => {
     const answer = (httpStatus: number, error_code: string, error_msg: string) => {
       void reply.code(httpStatus).send({ error_code, error_msg });
       return true;
     };
-    const { headers, method, params } = request;
+    const { headers, params } = request;
     if (headers.authorization !== undefined) {
-      const problem = key.problem(method, new URL(request.url, `http://${headers.host}`), headers);
+      const problem = signatureProblem(request);
       return problem !== undefined && answer(401, 'APIGW.0301', `Incorrect IAM authentication information: ${problem}`);
     }
     const token = String(headers['x-auth-token'] ?? '');
@@ -116,6 +131,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   );
 
   iam.serve(server);
+  serveSources(server, { sources, keys, iam, signatureProblem });
 
   // The control surface: scripts jobs, tells what was asked for.
 
@@ -136,7 +152,9 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     url: '',
     token: options.token ?? 'simulator-token',
     iam,
-    key,
+    key: keys.permanent,
+    keys,
+    sources,
     addJob,
     jobs: () => [...jobs.values()],
     calls: () => calls,
@@ -144,5 +162,22 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       await server.close();
     },
   };
-  return Object.assign(simulator, { url: await server.listen({ host: '127.0.0.1', port }) });
+  const url = await server.listen({ host: '127.0.0.1', port });
+  iam.serviceUrl = url;
+  return Object.assign(simulator, { url });
+}
+
+/** Parses JSON and keeps the body as it was sent, since signatures cover that. */
+function keepBodies(server: FastifyInstance): (request: FastifyRequest) => Buffer {
+  const bodies = new WeakMap<FastifyRequest, Buffer>();
+  server.removeContentTypeParser('application/json');
+  server.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (request, body, done) => {
+    bodies.set(request, body);
+    try {
+      done(null, body.length === 0 ? null : JSON.parse(body.toString('utf8')));
+    } catch (error) {
+      done(Object.assign(error as Error, { statusCode: 400 }));
+    }
+  });
+  return (request) => bodies.get(request) ?? Buffer.alloc(0);
 }

@@ -10,9 +10,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
 import { afterAll, afterEach, describe, expect, it, jest } from '@jest/globals';
 import { CfwClient, type CfwClientOptions } from '../../src/cfw/client.js';
-import { akskCredential } from '../../src/cfw/credentials/aksk.js';
 import type { Credential } from '../../src/cfw/credentials/credential.js';
 import { iamCredential } from '../../src/cfw/credentials/iam.js';
+import { akskCredential } from '../../src/cfw/credentials/keys.js';
 import { tokenCredential } from '../../src/cfw/credentials/token.js';
 import { createHttp } from '../../src/cfw/http.js';
 import { Secret } from '../../src/lib/secret.js';
@@ -65,8 +65,8 @@ function iamOf(
 ) {
   const { http, close } = createHttp({ requestTimeoutMs, proxy: undefined });
   closers.push(close);
-  const user = { authUrl, username: iam.user, password, domainName: iam.domain };
-  return iamCredential(user, http);
+  const user = { name: iam.user, domain: { name: iam.domain } };
+  return iamCredential({ authUrl, identity: { method: 'password', user, password } }, http);
 }
 
 async function failureOf(answer: Promise<PollAnswer>): Promise<FailedCall> {

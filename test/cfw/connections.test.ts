@@ -91,8 +91,9 @@ async function proxyServer(answer: (socket: Socket) => boolean) {
 
 /** IAM behind the same HTTP settings as CFW. */
 const iamAt = (authUrl: string): NonNullable<Setting['credential']> => {
-  const user = { authUrl: `${authUrl}/v3`, username: 'u', password: new Secret('p'), domainName: 'd' };
-  return (http) => iamCredential(user, http);
+  const user = { name: 'u', domain: { name: 'd' } };
+  const identity = { method: 'password', user, password: new Secret('p') } as const;
+  return (http) => iamCredential({ authUrl: `${authUrl}/v3`, identity }, http);
 };
 const issueToken = (socket: Socket) =>
   socket.write('HTTP/1.1 201 Created\r\nx-subject-token: tok\r\ncontent-length: 0\r\n\r\n');
