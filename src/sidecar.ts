@@ -130,9 +130,7 @@ export async function startSidecar(
       await readGauges();
       return { text: await metrics.registry.metrics(), contentType: metrics.registry.contentType };
     },
-    dashboard: async () =>
-      (await import('./ops/http/dashboard.js')).createDashboard({ ...onQueue, writable: dashboardWritable }),
-    dashboardWritable,
+    writable: dashboardWritable,
     producer,
     redis,
     logger,
@@ -203,6 +201,7 @@ export async function startSidecar(
       logger.info('stopping: held jobs are parked');
       stream?.stop();
       learner.stop();
+      http.release();
       const stopped = await started.stop();
       await http.close();
       // While Redis is away, these would wait for it.

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { actOut, type Fault, FaultScript, faultSchema } from './faults.js';
+import type { SimulatorServer } from './http.js';
 
 /** A stand-in for IAM: one user, and tokens that are scoped to one project each. */
 export class SimulatedIam {
@@ -76,7 +76,7 @@ export class SimulatedIam {
   }
 
   /** The routes of Keystone v3 that a client needs to get a token. */
-  serve(server: FastifyInstance): void {
+  serve(server: SimulatorServer): void {
     server.get('/v3', async ({ host }) => ({
       version: { id: 'v3.14', status: 'stable', links: [{ rel: 'self', href: `http://${host}/v3` }] },
     }));

@@ -1,7 +1,7 @@
-import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { SimulatedAccessKey } from './access-key.js';
 import { actOut, type Fault } from './faults.js';
+import { type SimulatorReply, type SimulatorRequest, SimulatorServer } from './http.js';
 import { SimulatedIam } from './iam.js';
 import { type Drawing, type JobScript, jobScriptSchema, SimulatedJob } from './jobs.js';
 
@@ -14,7 +14,7 @@ export interface SimulatorOptions extends Partial<Drawing> {
   /** Draws what goes wrong with a call, where its job's script has nothing. */
   readonly drawFault?: () => Fault | undefined;
   /** Sees each call of the job API before it is answered. */
-  readonly onCall?: (call: Pick<FastifyRequest, 'method' | 'url' | 'headers'>) => void;
+  readonly onCall?: (call: Pick<SimulatorRequest, 'method' | 'url' | 'headers'>) => void;
 }
 
 /** A running simulator. */
@@ -61,8 +61,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     return job;
   };
 
-  const server = Fastify({ forceCloseConnections: true, exposeHeadRoutes: false });
-  server.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) => {
+  const server = new SimulatorServer((error, reply) => {
     const message = error instanceof z.ZodError ? z.prettifyError(error) : error.message;
     return reply
       .code(error instanceof z.ZodError ? 400 : (error.statusCode ?? 500))
@@ -70,7 +69,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   });
 
   /** Answers what the gateway answers to whom it does not know; false where it knows. */
-  const refuse = (request: FastifyRequest<{ Params: { projectId: string } }>, reply: FastifyReply): boolean => {
+  const refuse = (request: SimulatorRequest<{ projectId: string }>, reply: SimulatorReply): boolean => {
     const answer = (httpStatus: number, error_code: string, error_msg: string) => {
       void reply.code(httpStatus).send({ error_code, error_msg });
       return true;
@@ -91,7 +90,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
 
   // The vendor's API.
 
-  server.get<{ Params: JobPath }>('/v3/:projectId/jobs/:jobId', async (request, reply) => {
+  server.get('/v3/:projectId/jobs/:jobId', async (request: SimulatorRequest<JobPath>, reply) => {
     calls += 1;
     onCall?.(request);
     if (refuse(request, reply)) return reply;
@@ -106,9 +105,9 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     return fault === undefined ? job.answer() : await actOut(fault, reply, job.answer());
   });
 
-  server.post<{ Params: { projectId: string }; Body: { name?: string } | null }>(
+  server.post(
     '/v2/:projectId/firewall',
-    async (request, reply) => {
+    async (request: SimulatorRequest<{ projectId: string }, { name?: string } | null>, reply) => {
       if (refuse(request, reply)) return reply;
       const { jobId } = addJob({ projectId: request.params.projectId });
       return { job_id: jobId, data: { id: jobId, name: request.body?.name ?? '' } };
@@ -123,7 +122,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     return reply.code(201).send(addJob(jobScriptSchema.parse(request.body)));
   });
   server.get('/simulator/jobs', async () => ({ calls, jobs: [...jobs.values()] }));
-  server.get<{ Params: JobPath }>('/simulator/jobs/:projectId/:jobId', async ({ params }, reply) => {
+  server.get('/simulator/jobs/:projectId/:jobId', async ({ params }: SimulatorRequest<JobPath>, reply) => {
     return jobs.get(`${params.projectId}/${params.jobId}`) ?? reply.code(404).send({ error_msg: 'no such job' });
   });
 

@@ -1,10 +1,10 @@
-import type { FastifyInstance } from 'fastify';
-import type { z } from 'zod';
+import type { Context } from 'hono';
 import { type CfwJobProducer, type CfwJobRequest, InvalidJobError } from '../../queue/index.js';
 import type { RedisClient } from '../../redis/index.js';
 import { inTime, LateError } from '../in-time.js';
 import type { Logger } from '../logger.js';
 import { HttpProblem } from './problem.js';
+import { type App, type AppEnv, checked, jsonBody, queryOf, route } from './routes.js';
 import { jobPath, jobQuery, MAX_JOBS } from './schemas.js';
 
 /** Who asks by HTTP is told after this that Redis is away. */
@@ -21,34 +21,47 @@ export interface JobsRouteOptions {
 }
 
 /** `POST /v1/jobs` and `GET /v1/jobs/{projectId}/{jobId}`. */
-export function jobsRoute(server: FastifyInstance, options: JobsRouteOptions): void {
+export function jobsRoutes(app: App, options: JobsRouteOptions): void {
   const { producer } = options;
 
-  server.post('/v1/jobs', async ({ body, headers }, reply) => {
-    // The header of the request is for the jobs that name no trace of their own.
-    const { traceparent } = headers;
-    const traced = (job: unknown) =>
-      typeof traceparent === 'string' && isObject(job) && job.traceparent == null ? { ...job, traceparent } : job;
-    const isMany = isObject(body) && 'jobs' in body;
-    if (isMany) checkMany(body);
-    const enqueue = isMany
-      ? () => producer.enqueueMany((body.jobs as unknown[]).map(traced) as CfwJobRequest[])
-      : async () => [await producer.enqueue(traced(body) as CfwJobRequest)];
-    const jobs = await overRedis(options, enqueue);
-    const [only] = jobs;
-    if (!isMany && only !== undefined) {
-      const watch = only.watchId === null ? '' : `?watchId=${only.watchId}`;
-      reply.header('location', `/v1/jobs/${only.projectId}/${only.jobId}${watch}`);
-    }
-    return reply.code(202).send({ jobs });
+  route(app, '/v1/jobs', {
+    POST: async (c) => {
+      const body = await jsonBody(c);
+      // The header of the request is for the jobs that name no trace of their own.
+      const traceparent = c.req.header('traceparent');
+      const traced = (job: unknown) =>
+        traceparent !== undefined && isObject(job) && job.traceparent == null ? { ...job, traceparent } : job;
+      const isMany = isObject(body) && 'jobs' in body;
+      if (isMany) checkMany(body);
+      const enqueue = isMany
+        ? () => producer.enqueueMany((body.jobs as unknown[]).map(traced) as CfwJobRequest[])
+        : async () => [await producer.enqueue(traced(body) as CfwJobRequest)];
+      const jobs = await overRedis(options, enqueue);
+      const [only] = jobs;
+      if (!isMany && only !== undefined) {
+        const watch = only.watchId === null ? '' : `?watchId=${only.watchId}`;
+        c.header('location', `/v1/jobs/${only.projectId}/${only.jobId}${watch}`);
+      }
+      return c.json({ jobs }, 202);
+    },
   });
 
-  server.get('/v1/jobs/:projectId/:jobId', async ({ params, query }) => {
-    const job = { ...checked(jobPath, params), ...checked(jobQuery, query) };
-    const found = await overRedis(options, () => producer.status(job));
-    if (found !== undefined) return found;
-    throw new HttpProblem(404, 'this job is not known: never enqueued, or ended longer ago than EVENT_DEDUP_TTL');
+  route(app, '/v1/jobs/:projectId/:jobId', {
+    GET: async (c) => {
+      const job = jobOf(c);
+      const found = await overRedis(options, () => producer.status(job));
+      if (found !== undefined) return c.json(found);
+      throw unknownJob();
+    },
   });
+}
+
+const unknownJob = () =>
+  new HttpProblem(404, 'this job is not known: never enqueued, or ended longer ago than EVENT_DEDUP_TTL');
+
+/** The job that path and query name. */
+function jobOf(c: Context<AppEnv>) {
+  return { ...checked(jobPath, c.req.param()), ...checked(jobQuery, queryOf(c)) };
 }
 
 function checkMany(body: Record<string, unknown>): void {
@@ -58,13 +71,6 @@ function checkMany(body: Record<string, unknown>): void {
   if (jobs.length === 0 || jobs.length > MAX_JOBS) {
     throw new HttpProblem(400, `"jobs" has ${jobs.length} jobs; allowed are 1 to ${MAX_JOBS}. Nothing was enqueued`);
   }
-}
-
-function checked<T>(schema: z.ZodType<T>, value: unknown): T {
-  const { success, data, error } = schema.safeParse(value);
-  if (success) return data;
-  const problems = error.issues.map(({ path, message }) => `${path.join('.')} ${message}`);
-  throw new HttpProblem(400, problems.join('; '));
 }
 
 /** Does something over Redis, and puts what goes wrong into words of HTTP. */

@@ -156,7 +156,7 @@ describe('GET /v1/jobs/{projectId}/{jobId}', () => {
     [`/v1/jobs/${PROJECT}/j?watchId=a/b`, 400, /^watchId must be/],
     [`/v1/jobs/${PROJECT}/j?watchId=a&watchId=b`, 400, /^watchId must be/],
     [`/v1/jobs/${PROJECT}/%00`, 400, /^jobId must be/],
-    [`/v1/jobs/${PROJECT}/%zz`, 400, /url/],
+    [`/v1/jobs/${PROJECT}/%zz`, 400, /^jobId must be/],
     [`/v1/jobs/${PROJECT}`, 404, /nothing here/],
     ['/v1/jobs/../../etc/passwd', 404, /nothing here/],
     ['//healthz', 404, /nothing here/],
