@@ -13,6 +13,7 @@ import { observers } from './ops/observers.js';
 import { logRedisState } from './ops/redis-log.js';
 import { watchStream } from './ops/stream-log.js';
 import {
+  announceEndpoint,
   CfwJobProducer,
   type EndedJob,
   type JobObserver,
@@ -73,6 +74,7 @@ export async function startSidecar(
   const producer = new CfwJobProducer({
     ...onQueue,
     eventStream: events.stream,
+    endpoint: cfw.endpoint,
     ...(config.projectId === undefined ? {} : { projectId: config.projectId }),
   });
   const inspector = new QueueInspector(onQueue);
@@ -130,6 +132,7 @@ export async function startSidecar(
       await readGauges();
       return { text: await metrics.registry.metrics(), contentType: metrics.registry.contentType };
     },
+    eventStream: events.stream,
     writable: dashboardWritable,
     producer,
     redis,
@@ -150,6 +153,8 @@ export async function startSidecar(
     dedupTtlMs: events.dedupTtlMs,
     endpoint: cfw.endpoint,
   });
+  // For those who cancel without a sidecar. While Redis is away it waits.
+  announceEndpoint(redis, events.stream, { ...events, endpoint: cfw.endpoint }).catch(() => {});
   const observer = observers(jobLog(logger), metrics.observer);
   if (isLearned) void learner.run();
   const started = new JobWorker({

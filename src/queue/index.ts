@@ -1,3 +1,4 @@
+export { announceEndpoint, type CancelResult, UnknownEndpointError } from './cancel.js';
 export { JOB_STATES, QueueInspector, type QueueState } from './inspector.js';
 export {
   type CfwJobRequest,
@@ -7,11 +8,13 @@ export {
   type PollJob,
   type UnfitJob,
 } from './job.js';
+export { CFW_JOB_STATES, type CfwJobState, type CfwJobStatus, type CfwListedJob } from './job-status.js';
+export { InvalidCursorError, type JobPage, type ListJobsOptions, MAX_LIMIT } from './listing.js';
 export { type QueueLoad, queueLoad } from './load.js';
 export {
+  type CancelledJob,
   CfwJobProducer,
   type CfwJobProducerOptions,
-  type CfwJobStatus,
   type EnqueuedJob,
   InvalidJobError,
 } from './producer.js';

@@ -1,8 +1,10 @@
 import { Queue } from 'bullmq';
-import { type CfwJobEvent, findPublished, type WatchedJob, watchKey } from '../events/index.js';
+import { findPublished, type WatchedJob, watchKey } from '../events/index.js';
 import type { RedisClient } from '../redis/index.js';
+import { type CancelResult, JobCanceller } from './cancel.js';
 import { type CfwJobRequest, type PollJob, parseJobData } from './job.js';
-import { parseProgress } from './progress.js';
+import { type CfwJobStatus, readStatuses } from './job-status.js';
+import { JobListing, type JobPage, type ListJobsOptions } from './listing.js';
 import { hostTelemetry } from './telemetry.js';
 
 /** Where jobs are handed in. */
@@ -17,6 +19,19 @@ export interface CfwJobProducerOptions {
   readonly eventStream?: string;
   /** Project of jobs that name none. */
   readonly projectId?: string;
+  /**
+   * Base URL of CFW, for the `source` of the events of cancelled jobs. @default that of the sidecar of this queue that was
+   * started last
+   */
+  readonly endpoint?: string;
+}
+
+/** What became of a job that was to be cancelled. */
+export interface CancelledJob {
+  /** `cancelled`: by this call. `ended`: it had ended before. `unknown`: there is no such job. */
+  readonly result: CancelResult;
+  /** Where it stands now; undefined if it is not known. */
+  readonly job: CfwJobStatus | undefined;
 }
 
 /** A job that was handed in. */
@@ -31,25 +46,6 @@ export interface EnqueuedJob {
    * nothing was enqueued; a `watchId` watches it once more.
    */
   readonly state: 'queued' | 'completed' | 'failed';
-}
-
-/** Where a job stands. */
-export interface CfwJobStatus {
-  readonly projectId: string;
-  readonly jobId: string;
-  readonly watchId: string | null;
-  /** `queued`: not yet polled. `polling`: polled, and not ended. `completed`, `failed`: its event is published. */
-  readonly state: 'queued' | 'polling' | 'completed' | 'failed';
-  /** RFC 3339; null where it is not known any more. */
-  readonly enqueuedAt: string | null;
-  /** Calls made for it, as of the last time its worker wrote that down. */
-  readonly polls: number | null;
-  /** The last status CFW gave. */
-  readonly cfwStatus: string | null;
-  /** The last failed call. */
-  readonly lastError: { readonly code: string; readonly message: string } | null;
-  /** The event; null before the end, and where the stream has been trimmed since. */
-  readonly event: CfwJobEvent | null;
 }
 
 /** A job does not fit; nothing was enqueued. `problems` has a line for each field. */
@@ -67,6 +63,8 @@ export class InvalidJobError extends Error {
 export class CfwJobProducer {
   readonly #options: CfwJobProducerOptions;
   readonly #queue: Queue;
+  readonly #listing: JobListing;
+  readonly #canceller: JobCanceller;
 
   constructor(options: CfwJobProducerOptions) {
     this.#options = options;
@@ -75,6 +73,10 @@ export class CfwJobProducer {
       prefix: options.queuePrefix ?? '{cfw}',
       ...hostTelemetry(),
     });
+    const { redis, eventStream = '{cfw}:events', projectId, endpoint } = options;
+    const key = (name: string) => this.#queue.toKey(name);
+    this.#listing = new JobListing({ redis, key, eventStream, projectId });
+    this.#canceller = new JobCanceller({ redis, key, eventStream, projectId, endpoint });
     // Lost connections are told by the caller's own connection, and each call rejects; without a listener BullMQ prints.
     this.#queue.on('error', () => {});
   }
@@ -106,39 +108,66 @@ export class CfwJobProducer {
    *   was enqueued with a BullMQ id of its own is known here once it has ended.
    */
   async status({ projectId, jobId, watchId = null }: WatchedJob): Promise<CfwJobStatus | undefined> {
-    const { redis, eventStream = '{cfw}:events' } = this.#options;
-    const ids = { projectId, jobId, watchId };
-    // The queue is asked first: a job that ends in between is then found in the memory.
-    const queued = await this.#queue.getJob(watchKey(ids));
-    const [published] = await findPublished(redis, eventStream, [ids]);
-    if (published !== undefined) {
-      const { status, event } = published;
-      const { enqueuedAt = null, polls = null, cfwStatus = null, lastError = null } = event?.data ?? {};
-      return { ...ids, state: status, enqueuedAt, polls, cfwStatus, lastError, event };
-    }
-    // Ended without an event of its own: its data did not fit, or the event is forgotten.
-    if (queued === undefined || queued.finishedOn !== undefined) return undefined;
-    const {
-      enqueuedAt = queued.timestamp,
-      polls = 0,
-      cfwStatus = null,
-      lastError = null,
-    } = parseProgress(queued.progress) ?? {};
-    return {
-      ...ids,
-      // Where it was taken for the first time, its first call may still be under way.
-      state: queued.processedOn === undefined ? 'queued' : 'polling',
-      enqueuedAt: new Date(enqueuedAt).toISOString(),
-      polls,
-      cfwStatus,
-      lastError,
-      event: null,
-    };
+    const [found] = await this.#statuses([{ projectId, jobId, watchId }]);
+    return found;
+  }
+
+  /**
+   * Lists jobs: queued ones (newest first), then polling ones (by their next poll), then ended ones (newest first, as far as
+   * the stream reaches back).
+   *
+   * @throws {InvalidCursorError} if `cursor` is not the `next` of a page of the same list.
+   * @throws {RangeError} if `limit` is out of its bounds.
+   */
+  async list(options: ListJobsOptions = {}): Promise<JobPage> {
+    return await this.#listing.page(options);
+  }
+
+  /**
+   * Stops watching a job: its event is `CANCELLED`, unless it has ended before. The CFW job itself goes on. At most one more
+   * call goes out for it.
+   *
+   * @returns where the job stands after; undefined if it is not known.
+   * @throws {UnknownEndpointError}
+   */
+  async cancel(job: WatchedJob): Promise<CfwJobStatus | undefined> {
+    const [cancelled] = await this.cancelMany([job]);
+    return cancelled?.job;
+  }
+
+  /**
+   * Stops watching many jobs, by as many round trips as for one.
+   *
+   * @returns what became of each job, in order.
+   * @throws {UnknownEndpointError}
+   */
+  async cancelMany(jobs: readonly WatchedJob[]): Promise<CancelledJob[]> {
+    const results = await this.#canceller.cancel(jobs);
+    const statuses = await this.#statuses(jobs);
+    return statuses.map((job, n) => ({ result: results[n] as CancelResult, job }));
   }
 
   /** Lets go of the queue; the Redis connection stays open. */
   async close(): Promise<void> {
     await this.#queue.close();
+  }
+
+  async #statuses(jobs: readonly WatchedJob[]): Promise<(CfwJobStatus | undefined)[]> {
+    const { redis, eventStream = '{cfw}:events', projectId: defaultId } = this.#options;
+    // The queue is asked first: a job that ends in between is then found among the published ones.
+    const queued = await readStatuses(redis, (name) => this.#queue.toKey(name), jobs.map(watchKey), defaultId);
+    const published = await findPublished(redis, eventStream, jobs);
+    return jobs.map(({ projectId, jobId, watchId = null }, n) => {
+      const ids = { projectId, jobId, watchId };
+      const ended = published[n];
+      if (ended === undefined) {
+        const status = queued[n]?.status;
+        return status === undefined ? undefined : { ...status, ...ids };
+      }
+      const { enqueuedAt = null, polls = null, cfwStatus = null, lastError = null } = ended.event?.data ?? {};
+      const { status: state, event } = ended;
+      return { ...ids, state, enqueuedAt, polls, lastPollAt: null, nextPollAt: null, cfwStatus, lastError, event };
+    });
   }
 
   async #enqueue(requests: readonly CfwJobRequest[], label: (index: number) => string): Promise<EnqueuedJob[]> {

@@ -14,8 +14,6 @@ export interface AppOptions extends JobsRouteOptions {
   readonly token: Secret | undefined;
   /** Whether the page may enqueue and cancel. */
   readonly writable: boolean;
-  /** Aborted when the sidecar stops: what waits is answered. */
-  readonly closing: AbortSignal;
 }
 
 /** All routes but the open ones, as a listener of Node's server. */

@@ -1,11 +1,12 @@
 import type { Context } from 'hono';
-import { type CfwJobProducer, type CfwJobRequest, InvalidJobError } from '../../queue/index.js';
+import { type CfwJobProducer, type CfwJobRequest, InvalidCursorError, InvalidJobError } from '../../queue/index.js';
 import type { RedisClient } from '../../redis/index.js';
 import { inTime, LateError } from '../in-time.js';
 import type { Logger } from '../logger.js';
 import { HttpProblem } from './problem.js';
 import { type App, type AppEnv, checked, jsonBody, queryOf, route } from './routes.js';
-import { jobPath, jobQuery, MAX_JOBS } from './schemas.js';
+import { jobPath, jobQuery, listQuery, MAX_JOBS } from './schemas.js';
+import { preferredWait, Waits } from './waits.js';
 
 /** Who asks by HTTP is told after this that Redis is away. */
 const REDIS_LIMIT_MS = 5_000;
@@ -17,14 +18,23 @@ export interface JobsRouteOptions {
   readonly producer: CfwJobProducer;
   /** The producer's connection. */
   readonly redis: RedisClient;
+  /** The stream of events. */
+  readonly eventStream: string;
   readonly logger: Logger;
+  /** Aborted when the sidecar stops: what waits is answered. */
+  readonly closing: AbortSignal;
 }
 
-/** `POST /v1/jobs` and `GET /v1/jobs/{projectId}/{jobId}`. */
+/** The routes of jobs, by the job and by the list. */
 export function jobsRoutes(app: App, options: JobsRouteOptions): void {
   const { producer } = options;
+  const waits = new Waits(options);
 
   route(app, '/v1/jobs', {
+    GET: async (c) => {
+      const { jobs, next } = await overRedis(options, () => producer.list(checked(listQuery, queryOf(c))));
+      return c.json({ jobs, next });
+    },
     POST: async (c) => {
       const body = await jsonBody(c);
       // The header of the request is for the jobs that name no trace of their own.
@@ -49,7 +59,17 @@ export function jobsRoutes(app: App, options: JobsRouteOptions): void {
   route(app, '/v1/jobs/:projectId/:jobId', {
     GET: async (c) => {
       const job = jobOf(c);
-      const found = await overRedis(options, () => producer.status(job));
+      const look = () => overRedis(options, () => producer.status(job));
+      const seconds = preferredWait(c.req.header('prefer'));
+      c.header('vary', 'Prefer');
+      if (seconds !== undefined) c.header('preference-applied', `wait=${seconds}`);
+      const found = await waits.untilEnded(job, look, (seconds ?? 0) * 1_000, c.env.outgoing);
+      if (found !== undefined) return c.json(found);
+      throw unknownJob();
+    },
+    DELETE: async (c) => {
+      const job = jobOf(c);
+      const found = await overRedis(options, () => producer.cancel(job));
       if (found !== undefined) return c.json(found);
       throw unknownJob();
     },
@@ -74,12 +94,14 @@ function checkMany(body: Record<string, unknown>): void {
 }
 
 /** Does something over Redis, and puts what goes wrong into words of HTTP. */
-async function overRedis<T>({ redis, logger }: JobsRouteOptions, work: () => Promise<T>): Promise<T> {
+export async function overRedis<T>({ redis, logger }: JobsRouteOptions, work: () => Promise<T>): Promise<T> {
   if (redis.status !== 'ready') throw unavailable('Redis is away; nothing was done, try again later');
   try {
     return await inTime(work(), REDIS_LIMIT_MS);
   } catch (error) {
+    if (error instanceof HttpProblem) throw error;
     if (error instanceof InvalidJobError) throw invalid(error);
+    if (error instanceof InvalidCursorError) throw new HttpProblem(400, error.message);
     if (error instanceof LateError) {
       throw unavailable('Redis does not answer; jobs may have been enqueued or not, and sending them again is safe');
     }
