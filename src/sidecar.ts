@@ -29,8 +29,8 @@ const CLOSE_LIMIT_MS = 1_000;
 
 /** What whoever starts a sidecar may choose beside the configuration. */
 export interface SidecarOptions {
-  /** Whether the dashboard may change the queue: retry, promote and remove jobs. @default false */
-  readonly dashboardWritable?: boolean;
+  /** Whether the page may enqueue and cancel jobs. @default false */
+  readonly writable?: boolean;
   /** How often the learned schedule is made anew, in milliseconds: for trials in which time runs faster. @default 10000 */
   readonly learnEveryMs?: number;
 }
@@ -57,7 +57,7 @@ export interface Sidecar {
 export async function startSidecar(
   config: Config,
   logger: Logger,
-  { dashboardWritable = false, learnEveryMs = 10_000 }: SidecarOptions = {},
+  { writable = false, learnEveryMs = 10_000 }: SidecarOptions = {},
 ): Promise<Sidecar> {
   const { cfw, events, polling, queue, worker } = config;
   const redis = serviceRedis(config.redis);
@@ -133,7 +133,7 @@ export async function startSidecar(
       return { text: await metrics.registry.metrics(), contentType: metrics.registry.contentType };
     },
     eventStream: events.stream,
-    writable: dashboardWritable,
+    writable,
     producer,
     redis,
     logger,

@@ -4,7 +4,7 @@ import { commandRedis } from '../redis/index.js';
 
 /** Lends a command the producer that the configuration asks for. */
 export async function withProducer<T>(config: BaseConfig, use: (producer: CfwJobProducer) => Promise<T>): Promise<T> {
-  const { queue, events, projectId } = config;
+  const { queue, events, projectId, endpoint } = config;
   const redis = await commandRedis(config.redis);
   const producer = new CfwJobProducer({
     redis,
@@ -12,6 +12,7 @@ export async function withProducer<T>(config: BaseConfig, use: (producer: CfwJob
     queuePrefix: queue.prefix,
     eventStream: events.stream,
     ...(projectId === undefined ? {} : { projectId }),
+    ...(endpoint === undefined ? {} : { endpoint }),
   });
   try {
     return await use(producer);

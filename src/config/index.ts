@@ -43,6 +43,8 @@ export interface PollingConfig {
 /** The part of the configuration that all commands need. */
 export interface BaseConfig {
   readonly projectId: string | undefined;
+  /** Base URL of CFW without a trailing slash, if it is configured. */
+  readonly endpoint: string | undefined;
   readonly redis: RedisConfig;
   readonly queue: QueueConfig;
   readonly events: EventsConfig;
@@ -91,11 +93,11 @@ export function loadConfig(env: Environment): Config {
   if (problems.length > 0) throw new ConfigError(problems);
 
   const whole = parsed as Parsed;
-  const endpoint = whole.CFW_ENDPOINT ?? regionEndpoint(whole.CFW_REGION ?? '');
+  const endpoint = endpointOf(whole) ?? '';
   return freeze({
     ...baseConfig(whole, secrets, tls),
     cfw: {
-      endpoint: endpoint.replace(/\/+$/, ''),
+      endpoint,
       requestTimeoutMs: whole.CFW_REQUEST_TIMEOUT,
       proxy: proxyFor(endpoint),
     },
@@ -145,6 +147,7 @@ function isPlainBeyondLoopback(url: string): boolean {
 function baseConfig(parsed: Parsed, secrets: Secrets, tls: TlsConfig | undefined): BaseConfig {
   return {
     projectId: parsed.CFW_PROJECT_ID,
+    endpoint: endpointOf(parsed),
     redis: redisConfig(parsed, secrets, tls),
     queue: { name: parsed.QUEUE_NAME, prefix: parsed.QUEUE_PREFIX },
     events: {
@@ -163,6 +166,11 @@ function baseConfig(parsed: Parsed, secrets: Secrets, tls: TlsConfig | undefined
     },
     logLevel: parsed.LOG_LEVEL,
   };
+}
+
+function endpointOf({ CFW_ENDPOINT, CFW_REGION }: Pick<Parsed, 'CFW_ENDPOINT' | 'CFW_REGION'>): string | undefined {
+  const endpoint = CFW_ENDPOINT ?? (CFW_REGION === undefined ? undefined : regionEndpoint(CFW_REGION));
+  return endpoint?.replace(/\/+$/, '');
 }
 
 /** `eu-west-101` and its kin live under `.eu`, all other regions under `.com` (the vendor's SDK lists them so). */

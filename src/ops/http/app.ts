@@ -4,12 +4,13 @@ import { type Context, Hono } from 'hono';
 import type { Secret } from '../../lib/secret.js';
 import { VERSION } from '../../lib/version.js';
 import { guard } from './auth.js';
-import { type JobsRouteOptions, jobsRoutes } from './jobs.js';
+import { type EventsRouteOptions, eventsRoute } from './event-streams.js';
+import { jobsRoutes } from './jobs.js';
 import { HttpProblem, internalProblem, PROBLEM_TYPE } from './problem.js';
 import { type App, type AppEnv, route } from './routes.js';
 
 /** What the guarded routes need. */
-export interface AppOptions extends JobsRouteOptions {
+export interface AppOptions extends EventsRouteOptions {
   /** Clients must show it; none if only loopback is listened on. */
   readonly token: Secret | undefined;
   /** Whether the page may enqueue and cancel. */
@@ -35,6 +36,7 @@ export function createApp(options: AppOptions): (request: IncomingMessage, respo
     await next();
   });
   jobsRoutes(app, options);
+  eventsRoute(app, options);
   // Loaded when it is asked for, which is seldom.
   route(app, '/openapi.json', { GET: async (c) => c.json((await import('./openapi.js')).openapi(VERSION)) });
 
