@@ -4,12 +4,14 @@ import type { Config } from './config/index.js';
 import { EventPublisher, findPublished } from './events/index.js';
 import { addGauges } from './ops/gauges.js';
 import { cfwCheck, createReadiness, credentialsCheck, queueCheck, redisCheck } from './ops/health.js';
+import type { PageSources } from './ops/http/page/sources.js';
 import { createHttpServer } from './ops/http/server.js';
 import { inTime } from './ops/in-time.js';
 import { jobLog } from './ops/job-log.js';
 import type { Logger } from './ops/logger.js';
 import { createMetrics } from './ops/metrics.js';
 import { observers } from './ops/observers.js';
+import { RateMeter } from './ops/rate-meter.js';
 import { logRedisState } from './ops/redis-log.js';
 import { watchStream } from './ops/stream-log.js';
 import {
@@ -125,6 +127,20 @@ export async function startSidecar(
     learner: isLearned ? learner : undefined,
     priceMs: polling.priceMs,
   });
+  const callMeter = new RateMeter();
+  const durations = new DurationMemory({ redis, queueName: queue.name, queuePrefix: queue.prefix });
+  const page: PageSources = {
+    readiness,
+    queue: inspector,
+    worker: () => jobs,
+    callsPerSecond: () => callMeter.perSecond,
+    ratePerSecond: polling.ratePerSecond,
+    schedule: async () => ({
+      durations: (await durations.read()).durations,
+      schedule: isLearned ? learner.schedule : backoff,
+      learned: isLearned ? learner.learned : undefined,
+    }),
+  };
   const http = createHttpServer({
     token: config.http.token,
     readiness,
@@ -134,6 +150,8 @@ export async function startSidecar(
     },
     eventStream: events.stream,
     writable,
+    projectId: config.projectId,
+    page,
     producer,
     redis,
     logger,
@@ -169,6 +187,7 @@ export async function startSidecar(
     schedule: withJitter(isLearned ? learner.schedule : backoff, backoff),
     ratePerSecond: polling.ratePerSecond,
     poll: async (job, signal, maxMs) => {
+      callMeter.count();
       const answer = await metrics.timed(() => client.getJob(job, signal, maxMs));
       cfwHealth.answered(answer);
       queueHealth.moved();

@@ -6,15 +6,14 @@ import { VERSION } from '../../lib/version.js';
 import { guard } from './auth.js';
 import { type EventsRouteOptions, eventsRoute } from './event-streams.js';
 import { jobsRoutes } from './jobs.js';
+import { type PageOptions, pageRoutes } from './page/routes.js';
 import { HttpProblem, internalProblem, PROBLEM_TYPE } from './problem.js';
 import { type App, type AppEnv, route } from './routes.js';
 
 /** What the guarded routes need. */
-export interface AppOptions extends EventsRouteOptions {
+export interface AppOptions extends EventsRouteOptions, PageOptions {
   /** Clients must show it; none if only loopback is listened on. */
   readonly token: Secret | undefined;
-  /** Whether the page may enqueue and cancel. */
-  readonly writable: boolean;
 }
 
 /** All routes but the open ones, as a listener of Node's server. */
@@ -37,6 +36,7 @@ export function createApp(options: AppOptions): (request: IncomingMessage, respo
   });
   jobsRoutes(app, options);
   eventsRoute(app, options);
+  pageRoutes(app, options);
   // Loaded when it is asked for, which is seldom.
   route(app, '/openapi.json', { GET: async (c) => c.json((await import('./openapi.js')).openapi(VERSION)) });
 

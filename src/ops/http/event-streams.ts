@@ -1,11 +1,11 @@
 import type { ServerResponse } from 'node:http';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
-import { z } from 'zod';
 import { type CfwJobEvent, fromEntry, InvalidEntryError } from '../../events/index.js';
 import { EventTail, isBehind, type TailListener } from './event-tail.js';
 import { type JobsRouteOptions, overRedis } from './jobs.js';
 import { HttpProblem } from './problem.js';
 import { type App, checked, queryOf, route } from './routes.js';
+import { eventsQuery } from './schemas.js';
 
 /** Readers at the same time, at most. */
 const MAX_READERS = 100;
@@ -23,11 +23,6 @@ export interface EventsRouteOptions extends JobsRouteOptions {
   /** A reader that takes nothing for this long is disconnected, in milliseconds. @default 15000 */
   readonly slowReaderMs?: number;
 }
-
-/** The query of `GET /v1/events`. */
-export const eventsQuery = z.object({
-  from: z.enum(['start', 'end'], { error: 'must be start or end' }).default('end'),
-});
 
 /** `GET /v1/events`: the events as they appear, as server-sent events. */
 export function eventsRoute(app: App, options: EventsRouteOptions): void {

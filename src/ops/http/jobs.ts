@@ -76,11 +76,12 @@ export function jobsRoutes(app: App, options: JobsRouteOptions): void {
   });
 }
 
-const unknownJob = () =>
+/** The answer to the name of a job that is not known. */
+export const unknownJob = () =>
   new HttpProblem(404, 'this job is not known: never enqueued, or ended longer ago than EVENT_DEDUP_TTL');
 
 /** The job that path and query name. */
-function jobOf(c: Context<AppEnv>) {
+export function jobOf(c: Context<AppEnv>) {
   return { ...checked(jobPath, c.req.param()), ...checked(jobQuery, queryOf(c)) };
 }
 

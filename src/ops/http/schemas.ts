@@ -77,6 +77,11 @@ export const listQuery = z.object({
   cursor: z.string().max(2_000).optional(),
 });
 
+/** The query of `GET /v1/events`. */
+export const eventsQuery = z.object({
+  from: z.enum(['start', 'end'], { error: 'must be start or end' }).default('end'),
+});
+
 /** Every error; see problem.ts. */
 export const problem = z.object({
   type: z.literal('about:blank'),

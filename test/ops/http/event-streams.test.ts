@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { toEntry } from '../../../src/events/index.js';
 import { CfwJobProducer } from '../../../src/index.js';
+import type { PageSources } from '../../../src/ops/http/page/sources.js';
 import { createHttpServer } from '../../../src/ops/http/server.js';
 import { createLogger } from '../../../src/ops/logger.js';
 import { ask } from '../../support/ask.js';
@@ -146,6 +147,8 @@ describe('GET /v1/events', () => {
       readiness: async () => ({ ready: true, checks: {} }),
       metrics: async () => ({ text: '', contentType: 'text/plain' }),
       logger: createLogger('silent'),
+      projectId: undefined,
+      page: {} as PageSources,
     });
     start.onEnd(() => http.close());
     const url = await http.listen({ host: '127.0.0.1', port: 0 });
