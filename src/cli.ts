@@ -197,9 +197,10 @@ function createProgram(untilStopped: () => AbortSignal, setExitCode: (code: numb
   program
     .command('demo')
     .description('all of it at work, on a private Redis and the simulator; ends by itself')
-    .action(async () => {
+    .option('--keep', 'leave it running after the last event, until Ctrl-C', false)
+    .action(async ({ keep }) => {
       const { demo } = await import('./demo/demo.js');
-      if (!(await demo(terminal, untilStopped()))) setExitCode(FAILED);
+      if (!(await demo(terminal, untilStopped(), keep))) setExitCode(FAILED);
     });
 
   return program;
