@@ -132,7 +132,7 @@ export async function startSidecar(
   const page: PageSources = {
     readiness,
     queue: inspector,
-    worker: () => jobs,
+    backlog: () => jobs?.line,
     callsPerSecond: () => callMeter.perSecond,
     ratePerSecond: polling.ratePerSecond,
     schedule: async () => ({

@@ -1,5 +1,12 @@
 import type { Context } from 'hono';
-import { type CfwJobProducer, type CfwJobRequest, InvalidCursorError, InvalidJobError } from '../../queue/index.js';
+import type { WatchedJob } from '../../events/index.js';
+import {
+  type CfwJobProducer,
+  type CfwJobRequest,
+  type CfwJobStatus,
+  InvalidCursorError,
+  InvalidJobError,
+} from '../../queue/index.js';
 import type { RedisClient } from '../../redis/index.js';
 import { inTime, LateError } from '../in-time.js';
 import type { Logger } from '../logger.js';
@@ -68,10 +75,7 @@ export function jobsRoutes(app: App, options: JobsRouteOptions): void {
       throw unknownJob();
     },
     DELETE: async (c) => {
-      const job = jobOf(c);
-      const found = await overRedis(options, () => producer.cancel(job));
-      if (found !== undefined) return c.json(found);
-      throw unknownJob();
+      return c.json(await cancelJob(options, jobOf(c)));
     },
   });
 }
@@ -79,6 +83,20 @@ export function jobsRoutes(app: App, options: JobsRouteOptions): void {
 /** The answer to the name of a job that is not known. */
 export const unknownJob = () =>
   new HttpProblem(404, 'this job is not known: never enqueued, or ended longer ago than EVENT_DEDUP_TTL');
+
+/**
+ * Cancels a job.
+ *
+ * @returns where it stands then.
+ * @throws {HttpProblem} if it is not known.
+ */
+export async function cancelJob(options: JobsRouteOptions, job: WatchedJob): Promise<CfwJobStatus> {
+  const [cancelled] = await overRedis(options, () => options.producer.cancelMany([job]));
+  if (cancelled?.job === undefined) throw unknownJob();
+  const { projectId, jobId, watchId = undefined } = job;
+  if (cancelled.result === 'cancelled') options.logger.info({ projectId, jobId, watchId }, 'job cancelled');
+  return cancelled.job;
+}
 
 /** The job that path and query name. */
 export function jobOf(c: Context<AppEnv>) {

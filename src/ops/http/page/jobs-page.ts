@@ -33,7 +33,7 @@ ${jobsTable(view)}`,
 }
 
 function overview({ readiness, queue, events, sources }: JobsView): Html {
-  const worker = sources.worker();
+  const backlog = sources.backlog();
   const { ratePerSecond } = sources;
   const share = sources.share?.();
   const fact = (label: string, value: unknown, note = '') =>
@@ -53,10 +53,10 @@ ${
 ${fact('polling', queue.jobs.delayed + queue.jobs.active, `${queue.jobs.active} with workers`)}
 ${fact('ended', events ?? '–', 'on the stream')}`
 }
-${fact('backlog', formatDuration(worker?.line.overdueMs ?? 0), 'the oldest due job waits')}
+${fact('backlog', formatDuration(backlog?.overdueMs ?? 0), 'the oldest due job waits')}
 ${fact('calls', `${rate}/s`, share === undefined ? limit : `share ${share.toFixed(1)}/s ${limit}`)}
 ${(queue?.holdBackMs ?? 0) > 0 ? fact('cool-down', formatDuration(queue?.holdBackMs ?? 0), 'CFW asked for it') : ''}
-${worker?.line.paused === true ? fact('queue', 'paused') : ''}
+${backlog?.paused === true ? fact('queue', 'paused') : ''}
 </dl>
 </section>`;
 }

@@ -3,7 +3,7 @@ import type { Context } from 'hono';
 import { parseDuration } from '../../../lib/duration.js';
 import type { CfwJobRequest, CfwListedJob, JobPage } from '../../../queue/index.js';
 import { inTime } from '../../in-time.js';
-import { type JobsRouteOptions, jobOf, overRedis, unknownJob } from '../jobs.js';
+import { cancelJob, type JobsRouteOptions, jobOf, overRedis, unknownJob } from '../jobs.js';
 import { HttpProblem } from '../problem.js';
 import { type App, type AppEnv, checked, queryOf, readBody, route } from '../routes.js';
 import { listQuery } from '../schemas.js';
@@ -113,9 +113,7 @@ function writeRoutes(app: App, options: PageOptions, find: (c: Context<AppEnv>) 
     },
     POST: async (c) => {
       await formOf(c);
-      const job = await overRedis(options, () => producer.cancel(jobOf(c)));
-      if (job === undefined) throw unknownJob();
-      return c.redirect(jobHref(job), 303);
+      return c.redirect(jobHref(await cancelJob(options, jobOf(c))), 303);
     },
   });
 

@@ -1,5 +1,5 @@
 import type { Schedule } from '../../../polling/index.js';
-import type { JobWorker, QueueInspector } from '../../../queue/index.js';
+import type { QueueInspector } from '../../../queue/index.js';
 import type { Durations } from '../../../schedule/index.js';
 import type { Readiness } from '../../health.js';
 
@@ -16,8 +16,8 @@ export interface ScheduleView {
 export interface PageSources {
   readonly readiness: () => Promise<Readiness>;
   readonly queue: Pick<QueueInspector, 'read'>;
-  /** What the worker of this process says of itself; undefined before it has begun. */
-  readonly worker: () => Pick<JobWorker, 'load' | 'line'> | undefined;
+  /** How long the oldest due job has waited, and whether the queue is paused; undefined before the worker has begun. */
+  readonly backlog: () => { readonly overdueMs: number; readonly paused: boolean } | undefined;
   /** Calls a second of this process, over the last seconds. */
   readonly callsPerSecond: () => number;
   /** Calls a second that all processes together may make; 0: no limit. */
