@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { CfwJobProducer, UnknownEndpointError } from '../../src/index.js';
 import { announceEndpoint } from '../../src/queue/index.js';
@@ -59,11 +60,11 @@ describe('cancelling', () => {
     const simulator = await start.simulator();
     const env = { ...environment(server.redis, simulator), CFW_RATE_LIMIT: '0' };
     const producer = producing({ endpoint: simulator.url });
-    // They end while they are cancelled; each is cancelled twice, by two processes.
-    const ids = Array.from(
-      { length: 300 },
-      (_, n) => simulator.addJob({ projectId: PROJECT, durationMs: n * 10, outcome: 'Success' }).jobId,
-    );
+    // Every other one ends while all are cancelled, half of them by two processes.
+    const ids = Array.from({ length: 300 }, (_, n) => {
+      const durationMs = n % 2 === 0 ? n * 10 : 600_000;
+      return simulator.addJob({ projectId: PROJECT, durationMs, outcome: 'Success' }).jobId;
+    });
     await producer.enqueueMany(ids.map((jobId) => ({ jobId })));
     let worker = start.command(['start'], env);
     const url = String((await worker.logged('sidecar started')).url);
@@ -78,17 +79,26 @@ describe('cancelling', () => {
       }
     }
     await worker.logged('sidecar started');
-    const raw = start.rawQueue(server.redis);
-    await eventually(
-      async () => (await raw.getJobCountByTypes('active')) === 0 && (await raw.getDelayedCount()) === 0,
-      {
-        what: 'an empty queue',
-      },
-    );
+    // A second event for a job would be wrong, so give one the time to show.
+    await sleep(1_500);
     const events = await server.redis.events();
     expect(events).toHaveLength(300);
     expect(new Set(events.map(({ id }) => id))).toEqual(new Set(ids));
     for (const { data } of events) expect(['CANCELLED', null]).toContain(data.reason);
-    expect(events.filter(({ data }) => data.reason === 'CANCELLED').length).toBeGreaterThan(50);
+    expect(events.filter(({ data }) => data.reason === 'CANCELLED').length).toBeGreaterThanOrEqual(150);
+  });
+
+  // The worker does not look for the mark of a cancelled job yet.
+  it.failing('lets at most one more call go out', async () => {
+    const simulator = await start.simulator();
+    await start.sidecar(environment(server.redis, simulator));
+    const long = simulator.addJob({ projectId: PROJECT, durationMs: 600_000 });
+    const producer = producing();
+    await producer.enqueue({ jobId: long.jobId });
+    await eventually(() => long.callTimes.length > 0, { what: 'a call' });
+    await producer.cancel(job(long.jobId));
+    const calls = long.callTimes.length;
+    await sleep(5_000);
+    expect(long.callTimes.length - calls).toBeLessThanOrEqual(1);
   });
 });

@@ -115,10 +115,10 @@ describe('the list of jobs', () => {
 
   it('looks at a bounded number of jobs for each page', async () => {
     const { client } = server.redis;
-    await producer.enqueueMany(Array.from({ length: 12_000 }, (_, n) => ({ jobId: `parked-${n}` })));
+    await producer.enqueueMany(Array.from({ length: 6_000 }, (_, n) => ({ jobId: `parked-${n}` })));
     const now = Date.now();
     const pipeline = client.pipeline().del(key('wait'));
-    for (let n = 0; n < 12_000; n += 1) {
+    for (let n = 0; n < 6_000; n += 1) {
       pipeline.hset(key(`p.parked-${n}`), 'ats', 1, 'processedOn', now);
       pipeline.zadd(key('delayed'), (now + 60_000 + n) * 4_096, `p.parked-${n}`);
     }
@@ -126,9 +126,9 @@ describe('the list of jobs', () => {
     await start.rawQueue(server.redis).add('raw', { jobId: 'far-off' }, { delay: 3_600_000 });
     const { jobs, sizes } = await pages({ state: 'queued' });
     expect(names(jobs)).toEqual(['far-off queued']);
-    expect(sizes).toEqual([0, 0, 1]);
+    expect(sizes).toEqual([0, 1]);
     const polling = await pages({ state: 'polling', limit: 200 });
-    expect(new Set(names(polling.jobs)).size).toBe(12_000);
+    expect(new Set(names(polling.jobs)).size).toBe(6_000);
     expect(polling.jobs.map(({ jobId }) => jobId).slice(4_999, 5_002)).toEqual(
       [4_999, 5_000, 5_001].map((n) => `parked-${n}`),
     );
