@@ -49,8 +49,9 @@ function overview({ readiness, queue, events, sources }: JobsView): Html {
 ${
   queue === undefined
     ? fact('Redis', 'does not answer')
-    : html`${fact('queued', queue.jobs.waiting + queue.jobs.prioritized, 'wait for a worker')}
-${fact('polling', queue.jobs.delayed + queue.jobs.active, `${queue.jobs.active} with workers`)}
+    : html`${fact('waiting', queue.jobs.waiting + queue.jobs.prioritized, 'for a worker')}
+${fact('with workers', queue.jobs.active)}
+${fact('parked', queue.jobs.delayed, 'until they are due')}
 ${fact('ended', events ?? '–', 'on the stream')}`
 }
 ${fact('backlog', formatDuration(backlog?.overdueMs ?? 0), 'the oldest due job waits')}
@@ -80,8 +81,8 @@ function jobsTable({ jobs, next, isFirst, filter, writable }: JobsView): Html {
 <table>
 <caption>Jobs: queued, then polling, then ended</caption>
 <thead><tr>
-<th scope="col">State</th><th scope="col">Job</th><th scope="col" class="wide">Project</th><th scope="col" class="number">Age</th>
-<th scope="col" class="number">Polls</th><th scope="col" class="number">Next poll</th><th scope="col">Last answer</th>
+<th scope="col">State</th><th scope="col">Job</th><th scope="col" class="wide">Project</th><th scope="col" class="wide number">Age</th>
+<th scope="col" class="number">Polls</th><th scope="col" class="number">Next poll</th><th scope="col" class="wide">Last answer</th>
 ${writable ? html`<th scope="col">Action</th>` : ''}
 </tr></thead>
 <tbody>${jobs.map((job) => jobRow(job, writable))}</tbody>
@@ -104,10 +105,10 @@ function jobRow(job: CfwListedJob, writable: boolean): Html {
 <td>${stateBadge(state)}</td>
 <td>${isNamed ? html`<a href="${jobHref(job)}">${name}</a>` : name}</td>
 <td class="wide"><span class="id">${projectId ?? '–'}</span></td>
-<td class="number">${age}</td>
+<td class="wide number">${age}</td>
 <td class="number">${polls ?? '–'}</td>
 <td class="number">${nextPollAt === null ? '–' : Date.parse(nextPollAt) <= Date.now() ? 'due' : time(nextPollAt)}</td>
-<td>${lastAnswer(job)}</td>
+<td class="wide">${lastAnswer(job)}</td>
 ${writable ? html`<td>${isOpen && isNamed ? html`<a href="${actionHref(job, 'cancel')}" aria-label="Cancel ${jobId}">Cancel</a>` : ''}</td>` : ''}
 </tr>`;
 }
