@@ -16,7 +16,7 @@
   id, score, id, score, …}; the score is 0 but for due.
 ]]
 local kind, prefix, from, last = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local budget, most = tonumber(ARGV[5]), tonumber(ARGV[6])
+local budget, most, started = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 
 local ids
 local step = 1
@@ -34,8 +34,10 @@ else
 end
 
 local function is_wanted(id)
-  local started, data, finished = unpack(redis.call('HMGET', prefix .. id, 'ats', 'data', 'finishedOn'))
-  if not data or finished or (started and '1' or '0') ~= ARGV[7] then return false end
+  -- First what rules most of them out, without reading their data.
+  if redis.call('HEXISTS', prefix .. id, 'ats') ~= started then return false end
+  local data, finished = unpack(redis.call('HMGET', prefix .. id, 'data', 'finishedOn'))
+  if not data or finished then return false end
   for n = 8, #ARGV do
     if not string.find(data, ARGV[n], 1, true) then return false end
   end

@@ -46,8 +46,8 @@ export interface JobListingOptions {
 /** The jobs of one page at most. */
 export const MAX_LIMIT = 200;
 const DEFAULT_LIMIT = 50;
-/** Jobs of the queue that one page looks at, at most; about 10 ms of Redis's time. */
-const QUEUE_BUDGET = 5_000;
+/** Jobs of the queue that one page looks at, at most; some milliseconds of Redis's time. */
+const QUEUE_BUDGET = 2_000;
 /** Entries of the stream that one page looks at, at most. */
 const STREAM_BUDGET = 500;
 /** Jobs that workers are on and that are put in order by their next poll, at most. */

@@ -18,7 +18,7 @@ describe('the demo', () => {
     // The same with --keep: it can still be looked at, until Ctrl-C.
     await eventually(() => keep.stdout.includes('until Ctrl-C'), { what: 'the end of its jobs' });
     const [, page = ''] = /in a browser: (\S+)/.exec(keep.stdout) ?? [];
-    expect(await (await fetch(page)).text()).toContain('<td>JOB_FAILED</td>');
+    expect(await (await fetch(page)).text()).toContain('>JOB_FAILED</td>');
     keep.process.kill('SIGINT');
     expect(await keep.exited).toEqual({ code: 0, signal: null });
   });
