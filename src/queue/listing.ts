@@ -201,7 +201,7 @@ export class JobListing {
     for (const [entryId, fields] of entries) {
       if (ended.length === limit) break;
       last = entryId;
-      const job = endedJob(entryId, fields);
+      const job = mayFit(fields, filter) ? endedJob(entryId, fields) : undefined;
       if (job !== undefined && fits(job, filter)) ended.push(job);
     }
     const isEnd = entries.length < count && last === (entries.at(-1)?.[0] ?? last);
@@ -281,6 +281,17 @@ function fits(job: CfwListedJob, { state, projectId, jobId }: Filter): boolean {
     (state === undefined || job.state === state) &&
     (projectId === undefined || job.projectId === projectId) &&
     (jobId === undefined || job.jobId === jobId)
+  );
+}
+
+/** What can be seen without parsing an entry, which costs most of a page. */
+function mayFit(fields: readonly string[], { state, projectId, jobId }: Filter): boolean {
+  const field = (name: string) => fields[fields.indexOf(name) + 1] ?? '';
+  const data = field('data');
+  return (
+    (state === undefined || field('type') === `cfw.job.${state}`) &&
+    (projectId === undefined || data.includes(projectId)) &&
+    (jobId === undefined || data.includes(jobId))
   );
 }
 
