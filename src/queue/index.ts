@@ -1,4 +1,5 @@
 export { announceEndpoint, type CancelResult, UnknownEndpointError } from './cancel.js';
+export { InvalidCursorError } from './cursor.js';
 export { JOB_STATES, QueueInspector, type QueueState } from './inspector.js';
 export {
   type CfwJobRequest,
@@ -9,7 +10,7 @@ export {
   type UnfitJob,
 } from './job.js';
 export { CFW_JOB_STATES, type CfwJobState, type CfwJobStatus, type CfwListedJob } from './job-status.js';
-export { InvalidCursorError, type JobPage, type ListJobsOptions, MAX_LIMIT } from './listing.js';
+export { type JobPage, type ListJobsOptions, MAX_LIMIT } from './listing.js';
 export { type QueueLoad, queueLoad } from './load.js';
 export {
   type CancelledJob,

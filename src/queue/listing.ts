@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { z } from 'zod';
 import { findPublished, fromEntry, InvalidEntryError, watchKey } from '../events/index.js';
 import type { RedisClient } from '../redis/index.js';
+import { type Cursor, decode, encode, type Phase, POLLING, phasesOf, start } from './cursor.js';
 import { type CfwJobState, type CfwListedJob, endedStatus, readStatuses } from './job-status.js';
 
 /** Which jobs to list. */
@@ -28,11 +28,6 @@ export interface JobPage {
   readonly next: string | null;
 }
 
-/** A cursor is not one that a list has given. */
-export class InvalidCursorError extends Error {
-  override readonly name = 'InvalidCursorError';
-}
-
 /** Where jobs are listed. */
 export interface JobListingOptions {
   readonly redis: RedisClient;
@@ -54,20 +49,6 @@ const STREAM_BUDGET = 500;
 const MAX_ACTIVE = 10_000;
 /** BullMQ's scores of delayed jobs are their due times times this. */
 const SCORE_UNIT = 4_096;
-
-/** Where a list can be: the places of queued jobs, those of jobs that are polled, and the stream. */
-const PHASES = ['wait', 'prioritized', 'delayed', 'polled-wait', 'polled-prioritized', 'due', 'ended'] as const;
-type Phase = (typeof PHASES)[number];
-const QUEUED: readonly Phase[] = ['wait', 'prioritized', 'delayed'];
-const POLLING: readonly Phase[] = ['polled-wait', 'polled-prioritized', 'due'];
-
-const cursorSchema = z.tuple([
-  z.enum(PHASES),
-  z.string().regex(/^(\d{1,20}(\.\d{1,20})?(e\+\d{1,3})?|\d{1,20}-\d{1,20})?$/i),
-  z.string().max(1_024),
-]);
-/** A phase, a position in it, and the job or entry that was looked at last. */
-type Cursor = z.output<typeof cursorSchema>;
 
 /** What one step of a list has found: queue jobs or ended jobs, and where to go on in the same phase. */
 interface Step {
@@ -227,39 +208,6 @@ export class JobListing {
     const named = projectId === this.#options.projectId ? undefined : projectId;
     return [named, jobId].filter((text) => text !== undefined);
   }
-}
-
-function phasesOf(state: CfwJobState | undefined): readonly Phase[] {
-  switch (state) {
-    case undefined:
-      return PHASES;
-    case 'queued':
-      return QUEUED;
-    case 'polling':
-      return POLLING;
-    default:
-      return ['ended'];
-  }
-}
-
-const start = (phase: Phase): Cursor => [phase, '', ''];
-
-function encode(cursor: Cursor): string {
-  return Buffer.from(JSON.stringify(cursor)).toString('base64url');
-}
-
-function decode(text: string, phases: readonly Phase[]): Cursor {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(Buffer.from(text, 'base64url').toString('utf8'));
-  } catch {
-    // Reported below.
-  }
-  const { data } = cursorSchema.safeParse(parsed);
-  if (data === undefined || !phases.includes(data[0])) {
-    throw new InvalidCursorError('cursor is invalid: expected the "next" of a page of the same list');
-  }
-  return data;
 }
 
 /** Numbers come as text, so that none is rounded on the way. */
