@@ -30,11 +30,18 @@ export {
   type WatchedJob,
 } from './events/index.js';
 export {
+  type CancelledJob,
   CfwJobProducer,
   type CfwJobProducerOptions,
   type CfwJobRequest,
+  type CfwJobState,
   type CfwJobStatus,
+  type CfwListedJob,
   type EnqueuedJob,
+  InvalidCursorError,
   InvalidJobError,
+  type JobPage,
+  type ListJobsOptions,
+  UnknownEndpointError,
 } from './queue/index.js';
 export { InvalidOptionError, type RedisConnection, RedisUnavailableError } from './redis/index.js';

@@ -7,7 +7,7 @@ const TIMEOUT_MS = 4_000;
 
 /** Lends a command the producer that the configuration asks for. */
 export async function withProducer<T>(config: BaseConfig, use: (producer: CfwJobProducer) => Promise<T>): Promise<T> {
-  const { queue, events, projectId } = config;
+  const { queue, events, projectId, endpoint } = config;
   return await withCommandRedis(config.redis, async (redis) => {
     const producer = new CfwJobProducer({
       redis,
@@ -16,6 +16,7 @@ export async function withProducer<T>(config: BaseConfig, use: (producer: CfwJob
       eventStream: events.stream,
       timeoutMs: TIMEOUT_MS,
       ...(projectId === undefined ? {} : { projectId }),
+      ...(endpoint === undefined ? {} : { endpoint }),
     });
     try {
       return await use(producer);

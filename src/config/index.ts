@@ -7,6 +7,8 @@ import {
   isProjectId,
   projectOf,
   readIdentity,
+  regionEndpoint,
+  regionOf,
 } from './credentials/index.js';
 import { type Environment, type Given, givenIn, type Parsed, parseEnvironment, type Secrets } from './environment.js';
 import { ConfigError } from './error.js';
@@ -51,6 +53,8 @@ export interface PollingConfig {
 /** The part of the configuration that all commands need. */
 export interface BaseConfig {
   readonly projectId: string | undefined;
+  /** Base URL of CFW without a trailing slash, if it is configured. */
+  readonly endpoint: string | undefined;
   readonly redis: RedisConfig;
   readonly queue: QueueConfig;
   readonly events: EventsConfig;
@@ -181,6 +185,7 @@ function problemsTogether(parsed: Partial<Parsed>, given: Given): string[] {
 function baseConfig(parsed: Parsed, secrets: Secrets, tls: TlsConfig | undefined): BaseConfig {
   return {
     projectId: projectOf(parsed),
+    endpoint: configuredEndpoint(parsed),
     redis: redisConfig(parsed, secrets, tls),
     queue: { name: parsed.QUEUE_NAME, prefix: parsed.QUEUE_PREFIX },
     events: {
@@ -199,6 +204,13 @@ function baseConfig(parsed: Parsed, secrets: Secrets, tls: TlsConfig | undefined
     },
     logLevel: parsed.LOG_LEVEL,
   };
+}
+
+/** The endpoint of CFW by the environment alone; files of credentials and IAM's catalogue may know another one. */
+function configuredEndpoint(parsed: Parsed): string | undefined {
+  const region = regionOf(parsed);
+  const endpoint = parsed.CFW_ENDPOINT ?? (region === undefined ? undefined : regionEndpoint('cfw', region));
+  return endpoint?.replace(/\/+$/, '');
 }
 
 function freeze<T extends object>(config: T): T {

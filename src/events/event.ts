@@ -14,7 +14,9 @@ export const eventDataSchema = z.object({
   status: z.enum(['completed', 'failed']),
   /** The last status CFW gave, null where it never gave one. */
   cfwStatus: z.string().nullable(),
-  reason: z.enum(['JOB_FAILED', 'JOB_NOT_FOUND', 'TIMED_OUT', 'ACCESS_DENIED', 'INVALID_REQUEST']).nullable(),
+  reason: z
+    .enum(['JOB_FAILED', 'JOB_NOT_FOUND', 'TIMED_OUT', 'ACCESS_DENIED', 'INVALID_REQUEST', 'CANCELLED'])
+    .nullable(),
   /** For people. */
   message: z.string().nullable(),
   /** As CFW told them. */

@@ -1,4 +1,4 @@
-export { type CfwJobEvent, type CfwJobEventData, eventSchema, fromEntry, InvalidEntryError } from './event.js';
+export { type CfwJobEvent, type CfwJobEventData, eventSchema, fromEntry, InvalidEntryError, toEntry } from './event.js';
 export { findPublished, memoryKey, type PublishedEvent, type WatchedJob, watchKey } from './published.js';
 export {
   type EndedJob,

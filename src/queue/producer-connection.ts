@@ -23,7 +23,7 @@ export interface ProducerConnectionOptions {
 }
 
 /** A connection of the producer's own, and the queue on it. */
-interface Opened {
+export interface Opened {
   readonly redis: RedisClient;
   readonly queue: Queue;
 }

@@ -1,8 +1,10 @@
-import { type CfwJobEvent, findPublished, type WatchedJob, watchKey } from '../events/index.js';
+import { findPublished, type WatchedJob, watchKey } from '../events/index.js';
 import { InvalidOptionError, type RedisConnection } from '../redis/index.js';
+import { type CancelResult, JobCanceller } from './cancel.js';
 import { type CfwJobRequest, type PollJob, parseJobData } from './job.js';
-import { ProducerConnection } from './producer-connection.js';
-import { parseProgress } from './progress.js';
+import { type CfwJobStatus, readStatuses } from './job-status.js';
+import { JobListing, type JobPage, type ListJobsOptions } from './listing.js';
+import { type Opened, ProducerConnection } from './producer-connection.js';
 
 /** Where jobs are handed in. */
 export interface CfwJobProducerOptions {
@@ -26,6 +28,19 @@ export interface CfwJobProducerOptions {
    * @default 30000 @minimum 1 @maximum 86400000
    */
   readonly timeoutMs?: number;
+  /**
+   * Base URL of CFW, for the `source` of the events of cancelled jobs. @default that of the sidecar of this queue that was
+   * started last
+   */
+  readonly endpoint?: string;
+}
+
+/** What became of a job that was to be cancelled. */
+export interface CancelledJob {
+  /** `cancelled`: by this call. `ended`: it had ended before. `unknown`: there is no such job. */
+  readonly result: CancelResult;
+  /** Where it stands now; undefined if it is not known. */
+  readonly job: CfwJobStatus | undefined;
 }
 
 /** A job that was handed in. */
@@ -40,25 +55,6 @@ export interface EnqueuedJob {
    * nothing was enqueued; a `watchId` watches it once more.
    */
   readonly state: 'queued' | 'completed' | 'failed';
-}
-
-/** Where a job stands. */
-export interface CfwJobStatus {
-  readonly projectId: string;
-  readonly jobId: string;
-  readonly watchId: string | null;
-  /** `queued`: not yet polled. `polling`: polled, and not ended. `completed`, `failed`: its event is published. */
-  readonly state: 'queued' | 'polling' | 'completed' | 'failed';
-  /** RFC 3339; null where it is not known any more. */
-  readonly enqueuedAt: string | null;
-  /** Calls made for it, as of the last time its worker wrote that down. */
-  readonly polls: number | null;
-  /** The last status CFW gave. */
-  readonly cfwStatus: string | null;
-  /** The last failed call. */
-  readonly lastError: { readonly code: string; readonly message: string; readonly requestId: string | null } | null;
-  /** The event; null before the end, and where the stream has been trimmed since. */
-  readonly event: CfwJobEvent | null;
 }
 
 /** The problems that a message lists; the rest are counted. */
@@ -153,37 +149,74 @@ export class CfwJobProducer {
    * @throws {RedisUnavailableError} if Redis could not be used for `timeoutMs`.
    */
   async status({ projectId, jobId, watchId = null }: WatchedJob): Promise<CfwJobStatus | undefined> {
-    const { eventStream = '{cfw}:events' } = this.#options;
-    const ids = { projectId, jobId, watchId };
-    const [queued, published] = await this.#connection.use(async ({ redis, queue }) => {
-      // The queue is asked first: a job that ends in between is then found in the memory.
-      const job = await queue.getJob(watchKey(ids));
-      return [job, (await findPublished(redis, eventStream, [ids]))[0]] as const;
+    const [found] = await this.#connection.use((opened) => this.#statuses([{ projectId, jobId, watchId }], opened));
+    return found;
+  }
+
+  /**
+   * Lists jobs: queued ones (newest first), then polling ones (by their next poll), then ended ones (newest first, as far as
+   * the stream reaches back).
+   *
+   * @throws {InvalidCursorError} if `cursor` is not the `next` of a page of the same list.
+   * @throws {RangeError} if `limit` is out of its bounds.
+   */
+  async list(options: ListJobsOptions = {}): Promise<JobPage> {
+    const { eventStream = '{cfw}:events', projectId } = this.#options;
+    return await this.#connection.use(({ redis, queue }) => {
+      const key = (name: string) => queue.toKey(name);
+      return new JobListing({ redis, key, eventStream, projectId }).page(options);
     });
-    if (published !== undefined) {
-      const { status, event } = published;
-      const { enqueuedAt = null, polls = null, cfwStatus = null, lastError = null } = event?.data ?? {};
-      return { ...ids, state: status, enqueuedAt, polls, cfwStatus, lastError, event };
-    }
-    // Ended without an event of its own: its data did not fit, or the event is forgotten.
-    if (queued === undefined || queued.finishedOn !== undefined) return undefined;
-    const { enqueuedAt = queued.timestamp, history } = parseProgress(queued.progress) ?? {};
-    const { polls = 0, cfwStatus = null, lastError = null } = history ?? {};
-    return {
-      ...ids,
-      // Where it was taken for the first time, its first call may still be under way.
-      state: queued.processedOn === undefined ? 'queued' : 'polling',
-      enqueuedAt: new Date(enqueuedAt).toISOString(),
-      polls,
-      cfwStatus,
-      lastError,
-      event: null,
-    };
+  }
+
+  /**
+   * Stops watching a job: its event is `CANCELLED`, unless it has ended before. The CFW job itself goes on. At most one more
+   * call goes out for it.
+   *
+   * @returns where the job stands after; undefined if it is not known.
+   * @throws {UnknownEndpointError}
+   */
+  async cancel(job: WatchedJob): Promise<CfwJobStatus | undefined> {
+    const [cancelled] = await this.cancelMany([job]);
+    return cancelled?.job;
+  }
+
+  /**
+   * Stops watching many jobs, by as many round trips as for one.
+   *
+   * @returns what became of each job, in order.
+   * @throws {UnknownEndpointError}
+   */
+  async cancelMany(jobs: readonly WatchedJob[]): Promise<CancelledJob[]> {
+    const { eventStream = '{cfw}:events', projectId, endpoint } = this.#options;
+    const [results, statuses] = await this.#connection.use(async ({ redis, queue }) => {
+      const key = (name: string) => queue.toKey(name);
+      const canceller = new JobCanceller({ redis, key, eventStream, projectId, endpoint });
+      return [await canceller.cancel(jobs), await this.#statuses(jobs, { redis, queue })] as const;
+    });
+    return statuses.map((job, n) => ({ result: results[n] as CancelResult, job }));
   }
 
   /** Closes what the producer has opened; the connection that it was given stays open. */
   async close(): Promise<void> {
     await this.#connection.close();
+  }
+
+  async #statuses(jobs: readonly WatchedJob[], { redis, queue }: Opened): Promise<(CfwJobStatus | undefined)[]> {
+    const { eventStream = '{cfw}:events', projectId: defaultId } = this.#options;
+    // The queue is asked first: a job that ends in between is then found among the published ones.
+    const queued = await readStatuses(redis, (name) => queue.toKey(name), jobs.map(watchKey), defaultId);
+    const published = await findPublished(redis, eventStream, jobs);
+    return jobs.map(({ projectId, jobId, watchId = null }, n) => {
+      const ids = { projectId, jobId, watchId };
+      const ended = published[n];
+      if (ended === undefined) {
+        const status = queued[n]?.status;
+        return status === undefined ? undefined : { ...status, ...ids };
+      }
+      const { enqueuedAt = null, polls = null, cfwStatus = null, lastError = null } = ended.event?.data ?? {};
+      const { status: state, event } = ended;
+      return { ...ids, state, enqueuedAt, polls, lastPollAt: null, nextPollAt: null, cfwStatus, lastError, event };
+    });
   }
 
   async #enqueue(requests: readonly CfwJobRequest[], label: (index: number) => string): Promise<EnqueuedJob[]> {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import type { FastifyInstance, FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { actOut, type Fault, FaultScript, faultSchema } from './faults.js';
+import type { SimulatorReply, SimulatorServer } from './http.js';
 
 /** What a token is good for; neither: it is unscoped. */
 export interface SimulatedScope {
@@ -165,7 +165,7 @@ export class SimulatedIam {
   }
 
   /** The routes of Keystone v3 that clients need to discover it, and to get and validate tokens. */
-  serve(server: FastifyInstance): void {
+  serve(server: SimulatorServer): void {
     const version = (host: string) => ({
       id: 'v3.14',
       status: 'stable',
@@ -182,7 +182,7 @@ export class SimulatedIam {
       if (!this.isKnown(subject)) return keystoneError(reply, 404, 'Could not find token.');
       return reply.header('X-Subject-Token', subject).send(this.#tokens.get(subject)?.body);
     });
-    server.post<{ Querystring: Record<string, string> }>('/v3/auth/tokens', async ({ body, query }, reply) => {
+    server.post('/v3/auth/tokens', async ({ body, query }, reply) => {
       const asked = { at: Date.now(), projectId: projectAskedFor(body), status: 201 };
       this.calls.push(asked);
       const fault = this.#faults.next();
@@ -211,12 +211,12 @@ export class SimulatedIam {
 
 const UNAUTHORIZED = 'The request you have made requires authentication.';
 
-function keystoneError(reply: FastifyReply, code: number, message: string, more: object = {}): FastifyReply {
+function keystoneError(reply: SimulatorReply, code: number, message: string, more: object = {}): SimulatorReply {
   const title = code === 400 ? 'Bad Request' : code === 404 ? 'Not Found' : 'Unauthorized';
   return reply.code(code).send({ error: { code, title, message }, ...more });
 }
 
-function refuse(reply: FastifyReply, refusal: Refusal): FastifyReply {
+function refuse(reply: SimulatorReply, refusal: Refusal): SimulatorReply {
   if (refusal === 'malformed') {
     const message =
       'Expecting a method (password, token, application_credential) with what it needs, and a project, a domain or nothing as scope.';

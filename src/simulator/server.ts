@@ -1,7 +1,7 @@
-import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { type SimulatedAccessKey, SimulatedKeys } from './access-key.js';
 import { actOut, type Fault } from './faults.js';
+import { type SimulatorReply, type SimulatorRequest, SimulatorServer } from './http.js';
 import { SimulatedIam } from './iam.js';
 import { type Drawing, type JobScript, jobScriptSchema, SimulatedJob } from './jobs.js';
 import { createSources, type SimulatedSources, serveSources } from './sources.js';
@@ -15,7 +15,7 @@ export interface SimulatorOptions extends Partial<Drawing> {
   /** Draws what goes wrong with a call, where its job's script has nothing. */
   readonly drawFault?: () => Fault | undefined;
   /** Sees each call of the job API before it is answered. */
-  readonly onCall?: (call: Pick<FastifyRequest, 'method' | 'url' | 'headers'>) => void;
+  readonly onCall?: (call: Pick<SimulatorRequest, 'method' | 'url' | 'headers'>) => void;
 }
 
 /** A running simulator. */
@@ -67,25 +67,23 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     return job;
   };
 
-  const server = Fastify({ forceCloseConnections: true, exposeHeadRoutes: false });
-  server.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) => {
+  const server = new SimulatorServer((error, reply) => {
     const message = error instanceof z.ZodError ? z.prettifyError(error) : error.message;
     return reply
       .code(error instanceof z.ZodError ? 400 : (error.statusCode ?? 500))
       .send({ error_code: 'CFW.00200001', error_msg: message });
   });
 
-  const rawBody = keepBodies(server);
-  const signatureProblem = (request: FastifyRequest): string | undefined =>
+  const signatureProblem = (request: SimulatorRequest): string | undefined =>
     keys.problem({
       method: request.method,
       url: new URL(request.url, `http://${request.headers.host}`),
       headers: request.headers,
-      body: rawBody(request),
+      body: request.rawBody,
     });
 
   /** Answers what the gateway answers to whom it does not know; false where it knows. */
-  const refuse = (request: FastifyRequest<{ Params: { projectId: string } }>, reply: FastifyReply): boolean => {
+  const refuse = (request: SimulatorRequest<{ projectId: string }>, reply: SimulatorReply): boolean => {
     const answer = (httpStatus: number, error_code: string, error_msg: string) => {
       void reply.code(httpStatus).send({ error_code, error_msg });
       return true;
@@ -106,7 +104,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
 
   // The vendor's API.
 
-  server.get<{ Params: JobPath }>('/v3/:projectId/jobs/:jobId', async (request, reply) => {
+  server.get('/v3/:projectId/jobs/:jobId', async (request: SimulatorRequest<JobPath>, reply) => {
     calls += 1;
     onCall?.(request);
     if (refuse(request, reply)) return reply;
@@ -121,9 +119,9 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     return fault === undefined ? job.answer() : await actOut(fault, reply, job.answer());
   });
 
-  server.post<{ Params: { projectId: string }; Body: { name?: string } | null }>(
+  server.post(
     '/v2/:projectId/firewall',
-    async (request, reply) => {
+    async (request: SimulatorRequest<{ projectId: string }, { name?: string } | null>, reply) => {
       if (refuse(request, reply)) return reply;
       const { jobId } = addJob({ projectId: request.params.projectId });
       return { job_id: jobId, data: { id: jobId, name: request.body?.name ?? '' } };
@@ -139,7 +137,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     return reply.code(201).send(addJob(jobScriptSchema.parse(request.body)));
   });
   server.get('/simulator/jobs', async () => ({ calls, jobs: [...jobs.values()] }));
-  server.get<{ Params: JobPath }>('/simulator/jobs/:projectId/:jobId', async ({ params }, reply) => {
+  server.get('/simulator/jobs/:projectId/:jobId', async ({ params }: SimulatorRequest<JobPath>, reply) => {
     return jobs.get(`${params.projectId}/${params.jobId}`) ?? reply.code(404).send({ error_msg: 'no such job' });
   });
 
@@ -165,19 +163,4 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   const url = await server.listen({ host: '127.0.0.1', port });
   iam.serviceUrl = url;
   return Object.assign(simulator, { url });
-}
-
-/** Parses JSON and keeps the body as it was sent, since signatures cover that. */
-function keepBodies(server: FastifyInstance): (request: FastifyRequest) => Buffer {
-  const bodies = new WeakMap<FastifyRequest, Buffer>();
-  server.removeContentTypeParser('application/json');
-  server.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (request, body, done) => {
-    bodies.set(request, body);
-    try {
-      done(null, body.length === 0 ? null : JSON.parse(body.toString('utf8')));
-    } catch (error) {
-      done(Object.assign(error as Error, { statusCode: 400 }));
-    }
-  });
-  return (request) => bodies.get(request) ?? Buffer.alloc(0);
 }

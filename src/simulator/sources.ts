@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { SimulatedKeys } from './access-key.js';
 import { actOut, type Fault, FaultScript, faultSchema } from './faults.js';
+import type { SimulatorReply, SimulatorRequest, SimulatorServer } from './http.js';
 import type { SimulatedIam } from './iam.js';
 
 /** A source of temporary keys: how long they live, and what goes wrong, by script. */
@@ -20,7 +20,7 @@ export class SimulatedSource {
 
   /** Answers a request for keys, unless a fault is to be acted out. */
   async answer(
-    reply: FastifyReply,
+    reply: SimulatorReply,
     answer: () => { status: number; body: unknown } | Promise<{ status: number; body: unknown }>,
   ): Promise<unknown> {
     const call = { at: Date.now(), status: 0 };
@@ -90,11 +90,11 @@ export interface SourceRoutes {
   readonly keys: SimulatedKeys;
   readonly iam: SimulatedIam;
   /** What is wrong with the signature of a request, undefined if nothing is. */
-  readonly signatureProblem: (request: FastifyRequest) => string | undefined;
+  readonly signatureProblem: (request: SimulatorRequest) => string | undefined;
 }
 
 /** The routes of all sources, and how to script them. */
-export function serveSources(server: FastifyInstance, routes: SourceRoutes): void {
+export function serveSources(server: SimulatorServer, routes: SourceRoutes): void {
   serveMetadata(server, routes);
   servePodIdentity(server, routes);
   serveOidc(server, routes);
@@ -107,7 +107,7 @@ const error = (status: number, error_msg: string, error_code = `IAM.${status}`) 
   body: { error_code, error_msg },
 });
 
-function serveMetadata(server: FastifyInstance, { sources: { metadata }, keys }: SourceRoutes): void {
+function serveMetadata(server: SimulatorServer, { sources: { metadata }, keys }: SourceRoutes): void {
   server.put('/meta-data/latest/api/token', async ({ headers }, reply) => {
     if (metadata.version === 1) return reply.code(404).send('404 Not Found');
     const lifeS = Number(headers['x-metadata-token-ttl-seconds']);
@@ -127,7 +127,7 @@ function serveMetadata(server: FastifyInstance, { sources: { metadata }, keys }:
   );
 }
 
-function servePodIdentity(server: FastifyInstance, { sources: { podIdentity }, keys }: SourceRoutes): void {
+function servePodIdentity(server: SimulatorServer, { sources: { podIdentity }, keys }: SourceRoutes): void {
   server.post('/pod-identity/credentials', ({ headers }, reply) =>
     podIdentity.answer(reply, () => {
       if (headers.authorization !== podIdentity.token) return error(401, 'The token of the pod is not valid');
@@ -138,7 +138,7 @@ function servePodIdentity(server: FastifyInstance, { sources: { podIdentity }, k
   );
 }
 
-function serveOidc(server: FastifyInstance, { sources: { oidc }, iam }: SourceRoutes): void {
+function serveOidc(server: SimulatorServer, { sources: { oidc }, iam }: SourceRoutes): void {
   server.post('/v3.0/OS-AUTH/id-token/tokens', ({ headers, body }, reply) =>
     oidc.answer(reply, () => {
       const { success, data } = idTokenRequest.safeParse(body);
@@ -153,7 +153,7 @@ function serveOidc(server: FastifyInstance, { sources: { oidc }, iam }: SourceRo
 }
 
 /** IAM's own route for keys: for a token, or for a role. */
-function serveSecurityTokens(server: FastifyInstance, { sources, keys, iam, signatureProblem }: SourceRoutes): void {
+function serveSecurityTokens(server: SimulatorServer, { sources, keys, iam, signatureProblem }: SourceRoutes): void {
   const { oidc, role } = sources;
   server.post('/v3.0/OS-CREDENTIAL/securitytokens', async (request, reply) => {
     const send = ({ status, body }: ReturnType<typeof error>) => reply.code(status).send(body);
@@ -175,10 +175,10 @@ function serveSecurityTokens(server: FastifyInstance, { sources, keys, iam, sign
   });
 }
 
-function serveControl(server: FastifyInstance, { sources, keys }: SourceRoutes): void {
+function serveControl(server: SimulatorServer, { sources, keys }: SourceRoutes): void {
   const { metadata, podIdentity, oidc, role } = sources;
   const names = { metadata, 'pod-identity': podIdentity, oidc, role };
-  server.put<{ Params: { name: string } }>('/simulator/sources/:name', async ({ params, body }, reply) => {
+  server.put('/simulator/sources/:name', async ({ params, body }, reply) => {
     const source = Object.hasOwn(names, params.name) ? names[params.name as keyof typeof names] : undefined;
     if (source === undefined) return reply.code(404).send({ error_msg: `there are ${Object.keys(names).join(', ')}` });
     const { revoke, more } = source.control(body);

@@ -16,7 +16,7 @@ import { readProfile } from './profile.js';
 import { projectOf, type Reading, regionEndpoint, regionOf, withAliases } from './reading.js';
 import type { CredentialsConfig, Found, ProjectRef, RoleConfig, SourceConfig } from './types.js';
 
-export { isPlainBeyondLoopback, projectOf } from './reading.js';
+export { isPlainBeyondLoopback, projectOf, regionEndpoint, regionOf } from './reading.js';
 export type { CredentialsConfig, RoleConfig, SourceConfig } from './types.js';
 
 /** What is asked of Keystone before anything else, since no variable says it. */
