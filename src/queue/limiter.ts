@@ -40,8 +40,6 @@ export function limiterWindow(ratePerSecond: number): LimiterWindow {
   };
 }
 
-const script = (name: string) => readFileSync(new URL(`./${name}.lua`, import.meta.url), 'utf8');
-
 /** ioredis adds scripts as methods, which its types cannot know. */
 interface WithScripts {
   cfwTakeToken(...keysAndArgs: (string | number)[]): Promise<number>;
@@ -62,9 +60,18 @@ export class CallLimiter {
   constructor(redis: RedisClient, key: (name: string) => string, ratePerSecond: number) {
     this.window = limiterWindow(ratePerSecond);
     this.#key = key;
-    redis.defineCommand('cfwTakeToken', { numberOfKeys: 5, lua: script('take-token') });
-    redis.defineCommand('cfwGiveBackToken', { numberOfKeys: 1, lua: script('give-back-token') });
-    redis.defineCommand('cfwHoldBack', { numberOfKeys: 1, lua: script('hold-back') });
+    redis.defineCommand('cfwTakeToken', {
+      numberOfKeys: 5,
+      lua: readFileSync(new URL('./take-token.lua', import.meta.url), 'utf8'),
+    });
+    redis.defineCommand('cfwGiveBackToken', {
+      numberOfKeys: 1,
+      lua: readFileSync(new URL('./give-back-token.lua', import.meta.url), 'utf8'),
+    });
+    redis.defineCommand('cfwHoldBack', {
+      numberOfKeys: 1,
+      lua: readFileSync(new URL('./hold-back.lua', import.meta.url), 'utf8'),
+    });
     this.#redis = redis as unknown as WithScripts;
   }
 
