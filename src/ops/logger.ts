@@ -1,6 +1,6 @@
-import { createRequire } from 'node:module';
 import pino, { type DestinationStream, type Logger } from 'pino';
 import type { LOG_LEVELS } from '../config/index.js';
+import { prettyLine } from './pretty.js';
 
 export type { Logger } from 'pino';
 
@@ -21,9 +21,7 @@ export function createLogger(level: (typeof LOG_LEVELS)[number], destination?: D
   };
   if (destination !== undefined) return pino(options, destination);
   if (process.stdout.isTTY) {
-    // Loaded where it is used: beside an application there is no terminal.
-    const pretty = createRequire(import.meta.url)('pino-pretty') as typeof import('pino-pretty');
-    return pino(options, pretty({ colorize: !process.env.NO_COLOR, translateTime: 'SYS:HH:MM:ss.l', sync: true }));
+    return pino(options, { write: (line) => process.stdout.write(prettyLine(line, !process.env.NO_COLOR)) });
   }
   return pino(options);
 }
