@@ -4,32 +4,6 @@
  * @module
  */
 export {
-  CfwJobEventSubscriber,
-  type CfwJobEventSubscriberOptions,
-  CfwJobWaiter,
-  type CfwJobWaiterOptions,
-  type ConsumedEvent,
-  type ConsumeEventsOptions,
-  consumeEvents,
-  type DeadLetter,
-  type Delivery,
-  type EventHandler,
-  EventTrimmedError,
-  WaiterClosedError,
-  type WaitForJobOptions,
-  WaitTimeoutError,
-} from './consumers/index.js';
-export {
-  type CfwJobEvent,
-  type CfwJobEventData,
-  fromEntry,
-  InvalidEntryError,
-  type ReadEvent,
-  type ReadEventsOptions,
-  readEvents,
-  type WatchedJob,
-} from './events/index.js';
-export {
   CfwJobProducer,
   type CfwJobProducerOptions,
   type CfwJobRequest,
@@ -37,3 +11,4 @@ export {
   type EnqueuedJob,
   InvalidJobError,
 } from './queue/index.js';
+export * from './subscriber.js';
