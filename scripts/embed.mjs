@@ -26,7 +26,13 @@ export function embed(code, readLua, version) {
       `line ${line} names ${left[0]} in a form that scripts/embed.mjs does not embed; its patterns show which it does`,
     );
   }
-  return embedded;
+  // rollup warns of an import that nothing uses.
+  return ['readFileSync', 'createRequire'].reduce(withoutUnusedImport, embedded);
+}
+
+function withoutUnusedImport(code, name) {
+  const rest = code.replace(new RegExp(`^import \\{ ${name} \\} from '[^']+';$`, 'm'), '');
+  return new RegExp(`\\b${name}\\b`).test(rest) ? code : rest;
 }
 
 /** Embeds into all modules of a folder that tsc has built from src/. */

@@ -12,7 +12,7 @@ describe('the build', () => {
   it('puts scripts and version into the modules that read them, and moves no line', () => {
     const code =
       "import { readFileSync } from 'node:fs';\nconst LUA = readFileSync(new URL('./a-b.lua', import.meta.url), 'utf8');\n";
-    expect(embedded(code)).toBe(`import { readFileSync } from 'node:fs';\nconst LUA = ${JSON.stringify(LUA)};\n`);
+    expect(embedded(code)).toBe(`\nconst LUA = ${JSON.stringify(LUA)};\n`);
     const version = "const { version } = createRequire(import.meta.url)('cfw-job-poller/package.json');";
     expect(embedded(version)).toBe('const { version } = {"version":"1.2.3"};');
   });
