@@ -28,7 +28,10 @@ export const eventDataSchema = z.object({
   errorCounts: z.record(z.string(), z.int().min(1)),
   lastError: z.object({ code: z.string(), httpStatus: z.int().nullable(), message: z.string() }).nullable(),
   /** The producer's own, returned untouched. */
-  metadata: z.custom<Record<string, unknown>>(isJsonObject).meta({ type: 'object' }).nullable(),
+  metadata: z
+    .custom<Record<string, unknown>>(isJsonObject)
+    .meta({ type: 'object', additionalProperties: true })
+    .nullable(),
 });
 
 /** The `data` of an event. */

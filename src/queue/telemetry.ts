@@ -12,9 +12,9 @@ const OPENTELEMETRY = Symbol.for('opentelemetry.js.api.1');
 export function hostTelemetry(): { readonly telemetry?: Telemetry } {
   const host = (globalThis as { [OPENTELEMETRY]?: { readonly trace?: unknown } })[OPENTELEMETRY];
   if (host?.trace === undefined) return {};
-  const require = createRequire(import.meta.url);
-  const { ROOT_CONTEXT } = require('@opentelemetry/api') as typeof import('@opentelemetry/api');
-  const { BullMQOtel } = require('bullmq-otel') as typeof import('bullmq-otel');
+  const libraries = loadLibraries();
+  if (libraries === undefined) return {};
+  const { ROOT_CONTEXT, BullMQOtel } = libraries;
   const { tracer, contextManager } = new BullMQOtel({ tracerName: 'cfw-job-poller', version: VERSION });
   return {
     telemetry: {
@@ -36,4 +36,16 @@ export function hostTelemetry(): { readonly telemetry?: Telemetry } {
       },
     },
   };
+}
+
+/** In a bundle they are not to be had, unless they are installed beside it; a service must run without its traces, too. */
+function loadLibraries() {
+  try {
+    const require = createRequire(import.meta.url);
+    const { ROOT_CONTEXT } = require('@opentelemetry/api') as typeof import('@opentelemetry/api');
+    const { BullMQOtel } = require('bullmq-otel') as typeof import('bullmq-otel');
+    return { ROOT_CONTEXT, BullMQOtel };
+  } catch {
+    return undefined;
+  }
 }

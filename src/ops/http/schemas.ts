@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { eventSchema } from '../../events/index.js';
+import { eventDataSchema, eventSchema } from '../../events/index.js';
 import { type CfwJobStatus, type EnqueuedJob, jobDataSchema } from '../../queue/index.js';
 
 /** Jobs in one request at the most. */
@@ -38,9 +38,12 @@ export const jobAnswer = z.object({
   enqueuedAt: z.iso.datetime().nullable(),
   polls: z.int().min(0).nullable(),
   cfwStatus: z.string().nullable(),
-  lastError: z.object({ code: z.string(), message: z.string() }).nullable(),
+  lastError: eventDataSchema.shape.lastError,
   event: eventSchema.nullable(),
 }) satisfies z.ZodType<CfwJobStatus>;
+
+/** What `GET /healthz` answers. */
+export const health = z.object({ status: z.literal('ok') });
 
 /** Every error; see problem.ts. */
 export const problem = z.object({
