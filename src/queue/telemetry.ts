@@ -1,4 +1,5 @@
-import { createRequire } from 'node:module';
+// Under another name: bundles of esbuild's that are ES modules have a createRequire of their own by their users' banners.
+import { createRequire as createOwnRequire } from 'node:module';
 import type { Telemetry } from 'bullmq';
 import { VERSION } from '../lib/version.js';
 
@@ -41,7 +42,7 @@ export function hostTelemetry(): { readonly telemetry?: Telemetry } {
 /** In a bundle they are not to be had, unless they are installed beside it; a service must run without its traces, too. */
 function loadLibraries() {
   try {
-    const require = createRequire(import.meta.url);
+    const require = createOwnRequire(import.meta.url);
     const { ROOT_CONTEXT } = require('@opentelemetry/api') as typeof import('@opentelemetry/api');
     const { BullMQOtel } = require('bullmq-otel') as typeof import('bullmq-otel');
     return { ROOT_CONTEXT, BullMQOtel };
