@@ -28,6 +28,7 @@ const MANAGERS = {
     warnings: /EBADENGINE|ERESOLVE|EPEERINVALID|deprecated/,
     node: ['node'],
     bin: ['npx', '--no-install'],
+    services: ['service.mjs', 'service.cjs'],
   },
   // It refuses engines that do not fit unless told otherwise.
   'yarn 1': {
@@ -35,19 +36,23 @@ const MANAGERS = {
     warnings: /^warning/m,
     node: ['node'],
     bin: ['npx', '--no-install'],
+    services: ['service.mjs', 'service.cjs'],
   },
-  // Its default is Plug'n'Play, which finds imports that package.json does not have.
+  // Its default is Plug'n'Play, which finds imports that package.json does not have. It cannot require() an ES module that
+  // imports others.
   'yarn 4': {
     install: ['npx', '-y', '-p', '@yarnpkg/cli-dist@4.18.1', 'yarn', 'install'],
     warnings: /YN0002|YN0060|YN0061|YN0086/,
     node: ['npx', '-y', '-p', '@yarnpkg/cli-dist@4.18.1', 'yarn', 'node'],
     bin: ['npx', '-y', '-p', '@yarnpkg/cli-dist@4.18.1', 'yarn'],
+    services: ['service.mjs'],
   },
   pnpm: {
     install: ['npx', '-y', 'pnpm@10.34.8', 'install', '--config.engine-strict=true'],
     warnings: /unsupported engine|unmet peer|deprecated/i,
     node: ['node'],
     bin: ['npx', '--no-install'],
+    services: ['service.mjs', 'service.cjs'],
   },
 } as const;
 
@@ -60,7 +65,7 @@ const YARN_4 = {
 describe('the packed package', () => {
   it.each(Object.entries(MANAGERS))(
     'installs by %s without a warning, and its command, a producer and a subscriber run from there',
-    async (_name, { install, warnings, node, bin }) => {
+    async (_name, { install, warnings, node, bin, services }) => {
       const project = newProject(dependencies);
       const { output } = await project.succeed(install, YARN_4);
       expect(output.split('\n').filter((line) => warnings.test(line))).toEqual([]);
@@ -84,7 +89,7 @@ describe('the packed package', () => {
       try {
         const url = await eventually(() => /"url":"([^"]+)"/.exec(log)?.[1], { what: 'the sidecar' });
         await eventually(async () => (await ask(url, '/readyz')).status === 200);
-        for (const file of ['service.mjs', 'service.cjs']) {
+        for (const file of services) {
           await expectService(simulator, server.redis.url, (args, env) =>
             project.succeed([...node, join(project.folder, file), ...args], { ...env, ...YARN_4 }),
           );
