@@ -1,5 +1,5 @@
 import { Queue } from 'bullmq';
-import { type CfwJobEvent, type CfwJobEventData, findPublished, type WatchedJob, watchKey } from '../events/index.js';
+import { type CfwJobEvent, findPublished, type WatchedJob, watchKey } from '../events/index.js';
 import type { RedisClient } from '../redis/index.js';
 import { type CfwJobRequest, type PollJob, parseJobData } from './job.js';
 import { parseProgress } from './progress.js';
@@ -47,7 +47,7 @@ export interface CfwJobStatus {
   /** The last status CFW gave. */
   readonly cfwStatus: string | null;
   /** The last failed call. */
-  readonly lastError: CfwJobEventData['lastError'];
+  readonly lastError: { readonly code: string; readonly message: string } | null;
   /** The event; null before the end, and where the stream has been trimmed since. */
   readonly event: CfwJobEvent | null;
 }

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { Simulator } from '../../src/simulator/index.js';
+import { eventually } from '../support/eventually.js';
 import { useRedis } from '../support/redis.js';
 import { environment, PROJECT, useCleanUp } from '../support/sidecar.js';
 import { type Project, useProjects } from './support/project.js';
@@ -96,11 +97,19 @@ describe.each(ALL)('a raw client of BullMQ %d', (major) => {
 
   it('without the recommended id sees its entry completed at once; the job still has its one event', async () => {
     await running();
-    const jobId = cfwJob(3_000);
-    expect(await by(major, ADD, { jobId })).toEqual({ forwardedTo: `${PROJECT}.${jobId}` });
+    const long = cfwJob(600_000);
+    expect(await by(major, ADD, { jobId: long })).toEqual({ forwardedTo: `${PROJECT}.${long}` });
     expect(await published()).toEqual([]);
-    await by(major, ADD, { jobId, options: { attempts: 3, removeOnComplete: true } });
+
+    const jobId = cfwJob();
+    const twice = `await queue.addBulk([1, 2].map((n) => ({ name: 'poll', data: { projectId: args.projectId, jobId: args.jobId },
+      opts: { jobId: 'own-' + n, attempts: 3 } })));`;
+    await by(major, twice, { jobId });
     await server.redis.waitForEvents(1);
+    const { client } = server.redis;
+    await eventually(async () => (await client.zcard('{cfw}:cfw-jobs:completed')) === 4, {
+      what: 'all but the long job',
+    });
     expect(await published()).toEqual([`${jobId} cfw.job.completed`]);
   });
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { eventDataSchema, eventSchema } from '../../events/index.js';
+import { eventSchema } from '../../events/index.js';
 import { type CfwJobStatus, type EnqueuedJob, jobDataSchema } from '../../queue/index.js';
 
 /** Jobs in one request at the most. */
@@ -38,7 +38,7 @@ export const jobAnswer = z.object({
   enqueuedAt: z.iso.datetime().nullable(),
   polls: z.int().min(0).nullable(),
   cfwStatus: z.string().nullable(),
-  lastError: eventDataSchema.shape.lastError,
+  lastError: z.object({ code: z.string(), httpStatus: z.int().nullable(), message: z.string() }).nullable(),
   event: eventSchema.nullable(),
 }) satisfies z.ZodType<CfwJobStatus>;
 
