@@ -1,10 +1,12 @@
 // Puts what modules read from files beside them into the built modules: Lua scripts and this package's version. A bundle of
-// the library (esbuild, rollup, webpack) has none of these files, and as CommonJS no import.meta.url either.
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
+// the library (esbuild, rollup, webpack) has none of these files, and as CommonJS no import.meta.url either. What browsers load is
+// copied beside the module that serves it: the sidecar is not bundled.
+import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, extname, join, relative, resolve } from 'node:path';
 
 const READS_LUA = /readFileSync\(new URL\('(\.{1,2}\/[\w./-]+\.lua)', import\.meta\.url\), 'utf8'\)/g;
 const READS_VERSION = /createRequire\(import\.meta\.url\)\('cfw-job-poller\/package\.json'\)/g;
+const FOR_BROWSERS = ['.css', '.js', '.svg'];
 const LEFT_OVER = /\.lua['"`]|cfw-job-poller\/package\.json/;
 
 /**
@@ -53,5 +55,7 @@ function embedAll(target) {
 }
 
 if (process.argv[1] !== undefined && resolve(process.argv[1]) === import.meta.filename) {
-  embedAll(process.argv[2] ?? 'dist');
+  const [target = 'dist'] = process.argv.slice(2);
+  cpSync('src', target, { recursive: true, filter: (path) => ['', ...FOR_BROWSERS].includes(extname(path)) });
+  embedAll(target);
 }
