@@ -77,7 +77,7 @@ const recommended = (jobId: string) => ({ jobId, options: { jobId: `${PROJECT}.$
 
 // BullMQ's own worker, which takes jobs where this file is missing, enters the next one of a series by itself, without data.
 const withOwnLoop = existsSync(new URL('../../src/queue/store.ts', import.meta.url)) ? it : it.skip;
-/** Long enough for three more entries of a series that has one each second. */
+/** Long enough for three more jobs of a series that has one each second. */
 const SERIES_MS = 3_500;
 
 describe.each(ALL)('a raw client of BullMQ %d', (major) => {
@@ -95,7 +95,7 @@ describe.each(ALL)('a raw client of BullMQ %d', (major) => {
     expect(await start.rawQueue(server.redis).getJobCountByTypes('failed')).toBe(0);
   });
 
-  it('without the recommended id sees its entry completed at once; the job still has its one event', async () => {
+  it('without the recommended id sees its queue job completed at once; the job still has its one event', async () => {
     await running();
     const long = cfwJob(600_000);
     expect(await by(major, ADD, { jobId: long })).toEqual({ forwardedTo: `${PROJECT}.${long}` });
@@ -113,7 +113,7 @@ describe.each(ALL)('a raw client of BullMQ %d', (major) => {
     expect(await published()).toEqual([`${jobId} cfw.job.completed`]);
   });
 
-  it('may delay and prioritize its entries', async () => {
+  it('may delay and prioritize its queue jobs', async () => {
     await running();
     const jobs = [cfwJob(), cfwJob()];
     const [delayed, first] = jobs.map((jobId) => recommended(jobId ?? ''));
@@ -146,7 +146,7 @@ describe.each(ALL)('a raw client of BullMQ %d', (major) => {
     expect(await by(major, steps, { child })).toEqual(['waiting', [expect.objectContaining({ status: 'failed' })]]);
   });
 
-  withOwnLoop('with a repeated entry has its job watched once, and no other event comes of it', async () => {
+  withOwnLoop('with a repeated queue job has its CFW job watched once, and no other event comes of it', async () => {
     await running();
     const jobId = cfwJob(0);
     const steps = `
