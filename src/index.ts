@@ -4,32 +4,6 @@
  * @module
  */
 export {
-  CfwJobEventSubscriber,
-  type CfwJobEventSubscriberOptions,
-  CfwJobWaiter,
-  type CfwJobWaiterOptions,
-  type ConsumedEvent,
-  type ConsumeEventsOptions,
-  consumeEvents,
-  type DeadLetter,
-  type Delivery,
-  type EventHandler,
-  EventTrimmedError,
-  WaiterClosedError,
-  type WaitForJobOptions,
-  WaitTimeoutError,
-} from './consumers/index.js';
-export {
-  type CfwJobEvent,
-  type CfwJobEventData,
-  fromEntry,
-  InvalidEntryError,
-  type ReadEvent,
-  type ReadEventsOptions,
-  readEvents,
-  type WatchedJob,
-} from './events/index.js';
-export {
   type CancelledJob,
   CfwJobProducer,
   type CfwJobProducerOptions,
@@ -44,4 +18,4 @@ export {
   type ListJobsOptions,
   UnknownEndpointError,
 } from './queue/index.js';
-export { InvalidOptionError, type RedisConnection, RedisUnavailableError } from './redis/index.js';
+export * from './subscriber.js';

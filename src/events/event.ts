@@ -38,7 +38,10 @@ export const eventDataSchema = z.object({
     })
     .nullable(),
   /** The producer's own, returned untouched. */
-  metadata: z.custom<Record<string, unknown>>(isJsonObject).meta({ type: 'object' }).nullable(),
+  metadata: z
+    .custom<Record<string, unknown>>(isJsonObject)
+    .meta({ type: 'object', additionalProperties: true })
+    .nullable(),
 });
 
 /** The `data` of an event. */

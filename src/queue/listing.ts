@@ -77,13 +77,10 @@ export class JobListing {
 
   constructor(options: JobListingOptions) {
     this.#options = options;
-    for (const [name, file] of [
-      ['cfwListJobs', './list-jobs.lua'],
-      ['cfwListActive', './list-active.lua'],
-    ] as const) {
-      const lua = readFileSync(new URL(file, import.meta.url), 'utf8');
-      options.redis.defineCommand(name, { numberOfKeys: 1, lua });
-    }
+    const listJobs = readFileSync(new URL('./list-jobs.lua', import.meta.url), 'utf8');
+    const listActive = readFileSync(new URL('./list-active.lua', import.meta.url), 'utf8');
+    options.redis.defineCommand('cfwListJobs', { numberOfKeys: 1, lua: listJobs });
+    options.redis.defineCommand('cfwListActive', { numberOfKeys: 1, lua: listActive });
   }
 
   /**

@@ -3,6 +3,7 @@ import {
   enqueueAnswer,
   enqueueBody,
   eventsQuery,
+  health,
   jobAnswer,
   jobPath,
   jobQuery,
@@ -15,7 +16,14 @@ import {
 
 /** A schema of ours as JSON Schema, which OpenAPI 3.1 takes as it is. */
 function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): object {
-  const { $schema, ...rest } = z.toJSONSchema(schema, { io, unrepresentable: 'any' });
+  const { $schema, ...rest } = z.toJSONSchema(schema, {
+    io,
+    unrepresentable: 'any',
+    // Later versions add fields; a client that checks answers must let them pass.
+    override: ({ jsonSchema }) => {
+      if (jsonSchema.additionalProperties === false) delete jsonSchema.additionalProperties;
+    },
+  });
   return rest;
 }
 
@@ -41,6 +49,8 @@ const open: never[] = [];
 export function openapi(version: string): object {
   const guarded = {
     401: wrong('HTTP_TOKEN is set, and was not shown.'),
+    421: wrong('HTTP_TOKEN is not set, and the Host header does not name loopback.'),
+    500: wrong('A fault of cfw-job-poller; its log says more.'),
     503: wrong('Redis is away or refuses. Trying again is safe.'),
   };
   return {
@@ -48,7 +58,9 @@ export function openapi(version: string): object {
     info: {
       title: 'cfw-job-poller',
       version,
-      description: 'Watches jobs of Huawei Cloud CFW to their end and publishes one event for each on a Redis stream.',
+      description:
+        'Watches jobs of Huawei Cloud CFW to their end and publishes one event for each on a Redis stream. Other paths are ' +
+        'answered with 404 and other methods with 405, both as a Problem. HEAD is answered wherever GET is.',
       license: { name: 'MIT', identifier: 'MIT' },
     },
     servers: [{ url: '/' }],
@@ -87,6 +99,7 @@ export function openapi(version: string): object {
           responses: {
             202: json('In the queue, or ended before.', 'EnqueueAnswer'),
             400: wrong('Something does not fit; nothing was enqueued.'),
+            403: wrong('A web page of another origin has sent this.'),
             413: wrong('The body has more than 1 MiB.'),
             415: wrong('The body is not application/json.'),
             ...guarded,
@@ -158,7 +171,7 @@ export function openapi(version: string): object {
           operationId: 'health',
           summary: 'Whether the process lives',
           security: open,
-          responses: { 200: { description: 'It does.' } },
+          responses: { 200: json('It does.', 'Health') },
         },
       },
       '/readyz': {
@@ -188,6 +201,7 @@ export function openapi(version: string): object {
         EnqueueAnswer: jsonSchema(enqueueAnswer, 'output'),
         JobAnswer: jsonSchema(jobAnswer, 'output'),
         ListAnswer: jsonSchema(listAnswer, 'output'),
+        Health: jsonSchema(health, 'output'),
         Problem: jsonSchema(problem, 'output'),
         Readiness: jsonSchema(readiness, 'output'),
       },

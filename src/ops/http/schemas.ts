@@ -82,6 +82,9 @@ export const eventsQuery = z.object({
   from: z.enum(['start', 'end'], { error: 'must be start or end' }).default('end'),
 });
 
+/** What `GET /healthz` answers. */
+export const health = z.object({ status: z.literal('ok') });
+
 /** Every error; see problem.ts. */
 export const problem = z.object({
   type: z.literal('about:blank'),
