@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { HttpClient } from '../http.js';
 import { CredentialError } from './credential.js';
-import { askToken, type KeystoneLogin, type KeystoneScope } from './keystone.js';
+import { askToken, type KeystoneLogin, type KeystoneScope, secretOf } from './keystone.js';
 
 /** Types under which clouds list CFW, best first. */
 const SERVICE_TYPES = ['cfw', 'cfwv3', 'cfwv2', 'cfwv1'];
@@ -47,7 +47,11 @@ export async function findInCatalogue(
   http: HttpClient,
   { scope, region }: { scope: KeystoneScope | undefined; region: string | undefined },
 ): Promise<CatalogueFind> {
-  const { answer, projectId } = await askToken(login, http, { scope, catalog: true });
+  const { answer, projectId } = await askToken(login, http, { scope, catalog: true }).catch((error: Error) => {
+    // No client stands in between that would keep the password out of what is reported.
+    error.message = error.message.replaceAll(secretOf(login).reveal(), '[secret]');
+    throw error;
+  });
   const { success, data } = catalogueResponse.safeParse(answer.body);
   if (!success) {
     throw new CredentialError({

@@ -72,10 +72,7 @@ export async function askToken(
   });
   const token = answer.headers['x-subject-token'];
   if (answer.httpStatus !== 201 || typeof token !== 'string' || token === '') {
-    const error = sourceError(answer, { what: 'IAM gives no token', codePrefix: 'IAM', pausesMs: PASSWORD_PAUSES_MS });
-    // Who asks for the catalogue has no client that would keep it out.
-    error.message = error.message.replaceAll(secretOf(login).reveal(), '[secret]');
-    throw error;
+    throw sourceError(answer, { what: 'IAM gives no token', codePrefix: 'IAM', pausesMs: PASSWORD_PAUSES_MS });
   }
   const { issued_at, expires_at, project } = tokenResponse.safeParse(answer.body).data?.token ?? {};
   const lifeMs = lifeOf(expires_at, issued_at, answer.headers.date);
