@@ -171,7 +171,7 @@ export async function startSidecar(
     dedupTtlMs: events.dedupTtlMs,
     endpoint: cfw.endpoint,
   });
-  // For those who cancel without a sidecar. While Redis is away it waits.
+  // For producers and commands that cancel. While Redis is away it waits.
   announceEndpoint(redis, events.stream, { ...events, endpoint: cfw.endpoint }).catch(() => {});
   const observer = observers(jobLog(logger), metrics.observer);
   if (isLearned) void learner.run();
