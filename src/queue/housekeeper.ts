@@ -57,6 +57,8 @@ type Found = z.output<typeof foundSchema>;
 const GAP_MS = 6_000;
 /** A quiet queue to which no job is added is looked at this often, in milliseconds. */
 const QUIET_LOOK_MS = 10_000;
+/** A job is fetched within this of its due time, in milliseconds, or it is overdue. */
+const OVERDUE_MS = 1_000;
 /** All jobs are gone through this often, should an event of BullMQ have been missed; in milliseconds. */
 const FULL_LOOK_EVERY_MS = 600_000;
 /** Events of BullMQ that are read in one go. */
@@ -171,7 +173,7 @@ export class Housekeeper {
       key(''),
       EVENTS_CHUNK,
     );
-    const [counter, cursor, missed, added, waiting, active, paused, rateLimit, , , , , firstDeadline] = look;
+    const [counter, cursor, missed, added, waiting, active, paused, rateLimit, , , , nextScore, firstDeadline] = look;
     const at = now();
     const coolingDown = Number(rateLimit) >= COOL_DOWN;
     const backlog = { overdueMs: overdue(look, at), waiting, paused: paused === 1, coolingDown };
@@ -187,7 +189,9 @@ export class Housekeeper {
     if (missed === 1 || performance.now() - this.#fullLookAt > FULL_LOOK_EVERY_MS) this.#lookFully();
     await deadlines.endOverdue(watchedSince);
     const isQuiet = waiting === 0 && active === 0 && !backlog.paused && !coolingDown && added.length === 0;
-    this.#quietUntil = isQuiet ? performance.now() + QUIET_LOOK_MS : 0;
+    // Unless a delayed job is due before and is not fetched.
+    const untilOverdueMs = nextScore === '' ? QUIET_LOOK_MS : dueTimeOf(nextScore) - at + OVERDUE_MS;
+    this.#quietUntil = isQuiet ? performance.now() + Math.min(QUIET_LOOK_MS, untilOverdueMs) : 0;
     onBacklog(backlog);
   }
 
@@ -232,6 +236,9 @@ export class Housekeeper {
   }
 }
 
+/** BullMQ scores delayed jobs by 4096 times their due time. */
+const dueTimeOf = (score: string) => Number(score) / 4_096;
+
 /** For how long the job has waited that has been due for longest. */
 function overdue([, , , , , , , , timestamp, progress, opts, nextScore]: Look, now: number): number {
   const dueTimes = [now];
@@ -239,7 +246,7 @@ function overdue([, , , , , , , , timestamp, progress, opts, nextScore]: Look, n
     const known = parseProgress(parseJson(progress === '' ? 'null' : progress));
     dueTimes.push(dueTime(Number(timestamp), known, parseJson(opts === '' ? 'null' : opts), now));
   }
-  // A delayed job that is due has to be fetched, too; BullMQ scores it by 4096 times its due time.
-  if (nextScore !== '') dueTimes.push(Number(nextScore) / 4_096);
+  // A delayed job that is due has to be fetched, too.
+  if (nextScore !== '') dueTimes.push(dueTimeOf(nextScore));
   return Math.max(0, Math.round(now - Math.min(...dueTimes)));
 }

@@ -7,6 +7,8 @@ import type { Slots } from './slots.js';
 import type { Fetched, QueueStore, Taken } from './store.js';
 import { type HostTelemetry, inTraceOf } from './telemetry.js';
 
+const LOCK_ERRORS: ReadonlySet<unknown> = new Set([ErrorCode.JobLockNotExist, ErrorCode.JobLockMismatch]);
+const LOCK_LOST = new Error('locks were lost before their jobs could leave; the jobs come back');
 /** Deadlines of the jobs that are here are kept to this, in milliseconds. */
 const CHECK_TIME_EVERY_MS = 250;
 
@@ -21,8 +23,8 @@ export interface RunsOptions {
   readonly onTaken: () => void;
   /** A job has left the queue. */
   readonly onDone: (id: string) => void;
-  /** A job could not leave, since Redis refused. */
-  readonly onError: (error: unknown, queueJobId: string) => void;
+  /** A job could not leave: Redis refused or is away. */
+  readonly onError: (error: unknown, queueJobId: string | undefined) => void;
 }
 
 /** A job, and the turn of its first call. */
@@ -132,12 +134,13 @@ export class Runs {
       // If none has come, nothing is known: perhaps none was asked for.
       if (next !== undefined || fetched.coolDownMs > 0) intake.note(fetched);
     } catch (error) {
-      const isGone = (error as { code?: unknown }).code === ErrorCode.JobNotExist;
-      if (outcome.kind === 'park' && isGone) {
+      const { code } = error as { code?: unknown };
+      if (outcome.kind === 'park' && code === ErrorCode.JobNotExist) {
         const delayMs = Math.max(0, Math.round(outcome.until - context.now()));
         await restore(queue, context.options, taken, delayMs, outcome.progress);
       }
-      // Else Redis refuses, is away, or the lock was lost: the check for stalled jobs brings the job back.
+      // The check for stalled jobs brings the job back, unless another worker has it. One report does for all of them.
+      else if (LOCK_ERRORS.has(code)) onError(LOCK_LOST, undefined);
       else if (!run.isLost) onError(error, taken.id);
     }
     if (next !== undefined) return { taken: next, turn };

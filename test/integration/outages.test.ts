@@ -74,6 +74,6 @@ describe('one right event for each job, though', () => {
     await enqueueJobs(simulator);
     proxy.freeze();
     await expectOneRightEventEach(simulator);
-    expect(log.join()).toContain('Redis has not answered for 10 s; connecting anew');
+    expect(log.join()).toContain('Redis has not answered for 10 s; reconnecting');
   });
 });
