@@ -1,7 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { fromEntry } from '../../src/events/index.js';
@@ -57,18 +57,34 @@ function launch(program: string, args: readonly string[], env: Record<string, st
   return { child, output, exited };
 }
 
+describe('documents', () => {
+  // Written by changes that are merged with this one.
+  const pending = ['jobs.md', 'http.md', 'credentials.md'];
+  const documents = [
+    ...readdirSync(root).filter((name) => name.endsWith('.md')),
+    ...readdirSync(join(root, 'docs')).flatMap((name) => (name.endsWith('.md') ? [`docs/${name}`] : [])),
+  ];
+
+  it.each(documents)('%s links to what exists', (document) => {
+    const text = readFileSync(join(root, document), 'utf8');
+    for (const [, path = '', anchor] of text.matchAll(/\]\((?!https?:)([^)#\s]*)(?:#([^)]*))?\)/g)) {
+      const file = path === '' ? document : join(dirname(document), path);
+      if (pending.some((name) => file.endsWith(name))) continue;
+      const target = readFileSync(join(root, file), 'utf8');
+      const anchors = [...target.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+        heading
+          .toLowerCase()
+          .replaceAll(/[^\p{L}\p{N}_ -]/gu, '')
+          .replaceAll(' ', '-'),
+      );
+      if (anchor !== undefined) expect(anchors).toContain(anchor);
+    }
+  });
+});
+
 describe('README.md', () => {
   it('is at most 220 lines long', () => {
     expect(readme.split('\n').length).toBeLessThanOrEqual(220);
-  });
-
-  it('links to files that exist', () => {
-    const links = [...readme.matchAll(/\]\(([^)#:]+)(#[^)]*)?\)/g)].map(([, path]) => path as string);
-    // Written by changes that are merged with this one.
-    const pending = ['docs/jobs.md', 'docs/http.md', 'docs/credentials.md'];
-    for (const link of links.filter((path) => !pending.includes(path))) {
-      expect(() => readFileSync(join(root, link))).not.toThrow();
-    }
   });
 
   it('shows an event as it is published', () => {
@@ -125,11 +141,15 @@ describe('the quick start', () => {
     expect(await shell.exited).toBe(0);
     expect(shell.output.text).toMatch(new RegExp(`^.*cfw\\.job\\.completed.*${jobId}|${jobId}.*completed`, 'm'));
   });
+});
 
-  it.each([
-    ['start', ['--help']],
-    ['doctor', ['--help']],
-  ])('has the command %s', async (command, args) => {
-    expect((await run([command, ...args])).code).toBe(0);
+describe('the table of commands', () => {
+  it('has each command', async () => {
+    const { stdout } = await run(['--help']);
+    const [, commands = ''] = stdout.split('Commands:');
+    const [, table = ''] = readme.split('\n## Commands\n');
+    for (const [, name] of commands.matchAll(/^ {2}([a-z]+)\b/gm)) {
+      if (name !== 'help') expect(table.split('\n## ')[0]).toMatch(new RegExp(`^\\| .*\`${name}\\b`, 'm'));
+    }
   });
 });
