@@ -1,5 +1,14 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -79,6 +88,25 @@ describe('documents', () => {
       );
       if (anchor !== undefined) expect(anchors).toContain(anchor);
     }
+  });
+});
+
+describe('docs/architecture.md', () => {
+  const text = readFileSync(join(root, 'docs/architecture.md'), 'utf8');
+  const files = (part: string) =>
+    [...part.matchAll(/`((?:[a-z-]+\/)*[a-z-]+\.(?:ts|lua))`/g)].map(([, file = '']) => file);
+
+  it('names files that exist', () => {
+    const named = files(text).filter((file) => file.includes('/'));
+    expect(named.filter((file) => !existsSync(join(root, 'src', file)))).toEqual([]);
+  });
+
+  it('shows four ways that do not come back, the first of at most 20 files', () => {
+    const [, section = ''] = text.split('\n## Four ways through the code\n');
+    const ways = (section.split('\n## ')[0] ?? '').split(/^\*\*/m).slice(1).map(files);
+    expect(ways).toHaveLength(4);
+    for (const way of ways) expect(new Set(way).size).toBe(way.length);
+    expect(ways[0]?.length).toBeLessThanOrEqual(20);
   });
 });
 
