@@ -2,8 +2,8 @@ export default {
   testEnvironment: 'node',
   roots: ['<rootDir>/test'],
   testMatch: ['**/*.test.ts'],
-  // Slow: npm run test:redis.
-  testPathIgnorePatterns: ['/node_modules/', '/test/servers/'],
+  // Slow: npm run test:redis, npm run test:projects.
+  testPathIgnorePatterns: ['/node_modules/', '/test/servers/', '/test/projects/', '/test/types/'],
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
   transform: {

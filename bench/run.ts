@@ -1,6 +1,7 @@
 /** `npm run bench [section…]`: measures, prints tables, and writes them to bench/results/. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { arch, cpus, totalmem } from 'node:os';
+import { credentials } from './credentials.js';
 import { fleet } from './fleet.js';
 import { inFlight } from './in-flight.js';
 import { limiter } from './limiter.js';
@@ -32,6 +33,7 @@ const SECTIONS: Record<string, (setting: Setting, options: BenchOptions) => Foun
   operator,
   subscriber,
   quota,
+  credentials,
   // These simulate; nothing of the engine runs in them.
   schedules,
   'cold-start': coldStarts,

@@ -74,6 +74,11 @@ export class Setting {
     }
   }
 
+  /** Another queue on the same Redis. */
+  queueNamed(name: string): Queue {
+    return new Queue(name, { prefix: '{cfw}', connection: this.redis });
+  }
+
   calls(): Promise<number> {
     return this.#cloud.ask('calls');
   }

@@ -73,7 +73,12 @@ function exampleEvent(jobId: string): CfwJobEvent {
       polls: 7,
       watchId: null,
       errorCounts: { 'APIGW.0308': 3 },
-      lastError: { code: 'APIGW.0308', httpStatus: 429, message: 'The throttling threshold has been reached' },
+      lastError: {
+        code: 'APIGW.0308',
+        httpStatus: 429,
+        message: 'The throttling threshold has been reached',
+        requestId: null,
+      },
       metadata: { orderId: '42', customer: 'example' },
     },
   };

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { addJobCommands, exitCodeOf } from './commands/job-commands.js';
 import {
   complain,
   endOnUncaught,
@@ -14,7 +15,7 @@ import { DURATION_FORM, parseDuration } from './lib/duration.js';
 import { ID_PATTERN } from './lib/id.js';
 import { VERSION } from './lib/version.js';
 
-/** Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration. */
+/** Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration, 3 a wait ran out of time. */
 const FAILED = 1;
 const WRONG_USAGE = 2;
 /** By name, so that no command has to load what only others need. */
@@ -72,16 +73,18 @@ function createProgram(untilStopped: () => AbortSignal, setExitCode: (code: numb
     .addHelpText(
       'after',
       '\nThe configuration comes from environment variables, or from a file .env in this folder; .env.example lists them.' +
-        '\nExit codes: 0 fine, 1 failed, 2 wrong usage or configuration.',
+        '\nExit codes: 0 fine, 1 failed, 2 wrong usage or configuration, 3 wait ran out of time.',
     );
 
   program
     .command('start')
     .description('run the sidecar: worker and HTTP')
-    .option('--dashboard-writable', 'let /dashboard retry, promote and remove jobs, rather than only show them', false)
-    .action(async ({ dashboardWritable }) => {
+    .option('--writable', 'let the page at / enqueue and cancel jobs, rather than only show them', false)
+    .addOption(new Option('--dashboard-writable', 'the same').default(false).hideHelp())
+    .action(async ({ writable, dashboardWritable }) => {
       const { start } = await import('./commands/start.js');
-      if (!(await start(loadConfig(process.env), { dashboardWritable }, untilStopped()))) setExitCode(FAILED);
+      if (!(await start(loadConfig(process.env), { writable: writable || dashboardWritable }, untilStopped())))
+        setExitCode(FAILED);
     });
 
   program
@@ -96,9 +99,11 @@ function createProgram(untilStopped: () => AbortSignal, setExitCode: (code: numb
     )
     .option('--metadata <json>', 'an object that comes back in the events', jsonObject)
     .option('--again', 'watch jobs once more that have ended before', false)
-    .action(async (jobIds: string[], { project, timeout, metadata, again }) => {
+    .option('--wait', 'wait until all have ended, as wait does', false)
+    .action(async (jobIds: string[], { project, timeout, metadata, again, wait }) => {
       const { enqueue } = await import('./commands/enqueue.js');
-      await enqueue(loadBaseConfig(process.env), jobIds, { project, timeoutMs: timeout, metadata, again }, terminal);
+      const options = { project, timeoutMs: timeout, metadata, again, wait };
+      setExitCode(exitCodeOf(await enqueue(loadBaseConfig(process.env), jobIds, options, terminal)));
     });
 
   program
@@ -119,14 +124,17 @@ function createProgram(untilStopped: () => AbortSignal, setExitCode: (code: numb
     .argument('<jobId>', 'id of a CFW job', id)
     .option('--project <id>', 'project of the job (default: CFW_PROJECT_ID)', id)
     .option('--watch <id>', 'the further watch, as enqueue --again names it', id)
-    .action(async (jobId: string, { project, watch: watchId }) => {
+    .option('--json', 'as one JSON object', false)
+    .action(async (jobId: string, { project, watch: watchId, json }) => {
       const config = loadBaseConfig(process.env);
       const projectId = project ?? config.projectId;
       if (projectId === undefined)
         throw new ConfigError(['--project or CFW_PROJECT_ID is needed: the project of the job']);
       const { status } = await import('./commands/status.js');
-      if (!(await status(config, { projectId, jobId, watchId }, terminal))) setExitCode(FAILED);
+      if (!(await status(config, { projectId, jobId, watchId }, terminal, json))) setExitCode(FAILED);
     });
+
+  addJobCommands(program, { terminal, setExitCode, id, duration });
 
   const dead = program.command('dead').description('see to events that a consumer group could not handle');
   dead
@@ -196,9 +204,10 @@ function createProgram(untilStopped: () => AbortSignal, setExitCode: (code: numb
   program
     .command('demo')
     .description('all of it at work, on a private Redis and the simulator; ends by itself')
-    .action(async () => {
+    .option('--keep', 'leave it running after the last event, until Ctrl-C', false)
+    .action(async ({ keep }) => {
       const { demo } = await import('./demo/demo.js');
-      if (!(await demo(terminal, untilStopped()))) setExitCode(FAILED);
+      if (!(await demo(terminal, untilStopped(), keep))) setExitCode(FAILED);
     });
 
   return program;

@@ -1,18 +1,20 @@
-import type { CredentialState } from './cfw/index.js';
 import { createClient } from './client.js';
 import type { Config } from './config/index.js';
 import { EventPublisher } from './events/index.js';
+import { logCredentials } from './ops/credential-log.js';
 import { addGauges } from './ops/gauges.js';
 import { cfwCheck, createReadiness, credentialsCheck, queueCheck, redisCheck, writesCheck } from './ops/health.js';
+import type { PageSources } from './ops/http/page/sources.js';
 import { createHttpServer } from './ops/http/server.js';
 import { inTime } from './ops/in-time.js';
 import { logJobs } from './ops/job-log.js';
 import type { Logger } from './ops/logger.js';
 import { createMetrics, type Metrics } from './ops/metrics.js';
+import { RateMeter } from './ops/rate-meter.js';
 import { logRedisState } from './ops/redis-log.js';
 import { logSchedule } from './ops/schedule-log.js';
 import { streamDuty, streamState } from './ops/stream-log.js';
-import { CfwJobProducer, JobEvents, JobWorker, QueueInspector, queueLoad } from './queue/index.js';
+import { announceEndpoint, CfwJobProducer, JobEvents, JobWorker, QueueInspector, queueLoad } from './queue/index.js';
 import { inspectOnceThere, type RedisClient, serviceRedis, type UnfitRedisError } from './redis/index.js';
 import { DurationMemory, exponentialBackoff, ScheduleLearner, withJitter } from './schedule/index.js';
 
@@ -21,8 +23,8 @@ const CLOSE_LIMIT_MS = 1_000;
 
 /** What a caller may choose beside the configuration. */
 export interface SidecarOptions {
-  /** Whether the dashboard may change the queue: retry, promote and remove jobs. @default false */
-  readonly dashboardWritable?: boolean;
+  /** Whether the page may enqueue and cancel jobs. @default false */
+  readonly writable?: boolean;
   /** How often the learned schedule is computed, in milliseconds: for trials in which time runs faster. @default 10000 */
   readonly learnEveryMs?: number;
 }
@@ -61,6 +63,8 @@ export async function startSidecar(config: Config, logger: Logger, options: Side
   }
   const unfit = inspectOnceThere(redis, (message) => logger.warn(message));
   core.start();
+  const { kind, variables } = config.credentials;
+  logger.info({ kind, variables }, 'credentials found');
   const { endpoint } = config.cfw;
   logger.info({ url, endpoint, queue: config.queue.name, stream: config.events.stream }, 'sidecar started');
   return {
@@ -68,6 +72,7 @@ export async function startSidecar(config: Config, logger: Logger, options: Side
     unfit,
     async stop() {
       logger.info('sidecar stopping');
+      ops.http.release();
       const stopped = await worker.stop();
       await ops.http.close();
       // While Redis is away, these would wait for it.
@@ -89,7 +94,7 @@ function createCore(config: Config, logger: Logger, { learnEveryMs = 10_000 }: S
   logRedisState(redis, logger);
   const metrics = createMetrics(config.metrics);
   const { client, close: closeClient } = createClient(config, {
-    onCredentialState: (state) => logCredentialState(state, config.credentials.kind, logger),
+    ...logCredentials(config.credentials, logger),
     onToken: metrics.tokenFetched,
   });
   // Exchanged by its file, as the credentials are.
@@ -133,6 +138,8 @@ function createCore(config: Config, logger: Logger, { learnEveryMs = 10_000 }: S
     ...{ redis, client, metrics, producer, publisher, jobEvents, learner, worker },
     inspector: new QueueInspector(onQueue),
     start(): void {
+      // For commands and producers that cancel without a sidecar. While Redis is away it waits.
+      announceEndpoint(redis, events.stream, { ...events, endpoint: cfw.endpoint }).catch(() => {});
       void learner?.run();
       worker.start();
     },
@@ -163,8 +170,8 @@ function createLearner(config: Config, redis: RedisClient, logger: Logger, readE
 }
 
 /** What an operator sees of the core: readiness, metrics and HTTP. */
-function createOps(config: Config, logger: Logger, core: Core, { dashboardWritable = false }: SidecarOptions) {
-  const { events, polling, queue } = config;
+function createOps(config: Config, logger: Logger, core: Core, { writable = false }: SidecarOptions) {
+  const { events, polling } = config;
   const { redis, client, metrics, producer, inspector, jobEvents, learner, worker } = core;
   const cfw = cfwCheck();
   const jobs = queueCheck(() => ({
@@ -197,33 +204,41 @@ function createOps(config: Config, logger: Logger, core: Core, { dashboardWritab
     token: config.http.token,
     readiness,
     metrics: () => readMetrics(metrics, readGauges),
-    dashboard: async () =>
-      (await import('./ops/http/dashboard.js')).createDashboard({
-        redis,
-        queueName: queue.name,
-        queuePrefix: queue.prefix,
-        writable: dashboardWritable,
-      }),
-    dashboardWritable,
-    producer,
-    redis,
-    logger,
+    eventStream: events.stream,
+    writable,
+    projectId: config.projectId,
+    page: pageSources(config, core, readiness),
+    ...{ producer, redis, logger },
   });
   return { readiness, http };
+}
+
+/** What the page shows beside jobs. */
+function pageSources(
+  { polling, queue }: Config,
+  { redis, inspector, jobEvents, learner, worker }: Core,
+  readiness: PageSources['readiness'],
+): PageSources {
+  const calls = new RateMeter();
+  jobEvents.on('calling', () => calls.count());
+  const durations = new DurationMemory({ redis, queueName: queue.name, queuePrefix: queue.prefix });
+  return {
+    readiness,
+    queue: inspector,
+    backlog: () => worker.backlog,
+    callsPerSecond: () => calls.perSecond,
+    ratePerSecond: polling.ratePerSecond,
+    share: () => (Number.isFinite(worker.fleet.share) ? worker.fleet.share : undefined),
+    schedule: async () => ({
+      durations: (await durations.read()).durations,
+      schedule: learner?.schedule ?? exponentialBackoff(polling),
+      learned: learner?.learned,
+    }),
+  };
 }
 
 async function readMetrics({ registry, collectProcess }: Metrics, readGauges: () => Promise<void>) {
   collectProcess();
   await readGauges();
   return { text: await registry.metrics(), contentType: registry.contentType };
-}
-
-function logCredentialState(state: CredentialState, kind: string, logger: Logger): void {
-  if (state.state === 'accepted') {
-    logger.info('credentials accepted again');
-    return;
-  }
-  if (state.state !== 'refused') return;
-  const { code, httpStatus, message: error } = state.refusal;
-  logger.error({ kind, code, httpStatus, error }, 'credentials rejected; jobs wait');
 }

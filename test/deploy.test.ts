@@ -41,9 +41,11 @@ describe('deploy/kubernetes', () => {
       const models = apiVersion.startsWith('keda.sh/') ? '@kubernetes-models/keda' : 'kubernetes-models';
       const { [kind]: Model } = require(`${models}/${apiVersion}/${kind}`);
       expect(() => new Model(manifest).validate()).not.toThrow();
-      expect(() =>
-        new Model({ ...manifest, spec: { ...manifest.spec, selector: 7, triggers: 7, secretTargetRef: 7 } }).validate(),
-      ).toThrow();
+      const wrong =
+        kind === 'ServiceAccount'
+          ? { automountServiceAccountToken: 7 }
+          : { spec: { ...manifest.spec, selector: 7, triggers: 7, secretTargetRef: 7 } };
+      expect(() => new Model({ ...manifest, ...wrong }).validate()).toThrow();
       expect([file, manifest.metadata.name]).toEqual([file, expect.any(String)]);
     }
   });
@@ -64,7 +66,15 @@ describe('deploy/kubernetes', () => {
     start.onEnd(() => rm(folder, { recursive: true }));
     const secrets = { REDIS_URL: 'redis://:p@redis:6379', HTTP_TOKEN: 'sixteen-characters' };
     const pollers = (await containers()).filter(({ name }) => name === 'cfw-job-poller');
-    expect(pollers).toHaveLength(2);
+    expect(pollers).toHaveLength(4);
+    // What CCE sets in the pods.
+    const token = join(folder, 'pod-token');
+    await writeFile(token, 'a-token');
+    const byCce = {
+      HC_CONTAINER_CREDENTIALS_FULL_URI: 'http://169.254.1.1/credentials',
+      HC_CONTAINER_AUTHORIZATION_TOKEN_FILE: token,
+    };
+    const kinds: string[] = [];
     for (const { env, volumeMounts, livenessProbe } of pollers) {
       const values: Record<string, string> = {};
       for (const { name, value } of env as { name: string; value: string }[]) {
@@ -78,9 +88,12 @@ describe('deploy/kubernetes', () => {
         values[name] = join(folder, key);
         await writeFile(values[name] ?? '', secrets[key as 'REDIS_URL'] ?? 'a-key');
       }
-      expect(loadConfig(values)).toMatchObject({ http: { host: '0.0.0.0', port: 8080 } });
+      const config = loadConfig(values.CFW_CREDENTIALS === 'pod-identity' ? { ...values, ...byCce } : values);
+      expect(config).toMatchObject({ http: { host: '0.0.0.0', port: 8080 } });
+      kinds.push(config.credentials.kind);
       expect(livenessProbe.httpGet.path).toBe('/healthz');
     }
+    expect(kinds.sort()).toEqual(['aksk', 'aksk', 'ecs-agency', 'pod-identity']);
   });
 });
 

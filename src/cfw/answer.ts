@@ -6,34 +6,98 @@ const jobResponse = z.object({
   data: z.object({ status: z.string().min(1), begin_time: z.unknown().optional(), end_time: z.unknown().optional() }),
 });
 
-const errorResponse = z.object({
-  error_code: z.string().min(1),
-  error_msg: z.string().catch(''),
-});
+const KNOWN_STATUSES: ReadonlyMap<string, string> = new Map([
+  ['running', 'Running'],
+  ['success', 'Success'],
+  ['failed', 'Failed'],
+]);
+
+/** What an error answer says. */
+export interface ErrorResponse {
+  readonly code: string | undefined;
+  readonly message: string;
+}
 
 /** @returns the value, or undefined where the text is no JSON. */
 export function parseJson(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return JSON.parse(text.startsWith(BOM) ? text.slice(1) : text);
   } catch {
     return undefined;
   }
 }
 
-/** @returns what CFW said of the job, or undefined where the body is no such answer. */
-export function parseJobResponse(body: unknown): JobAnswer | undefined {
-  const { success, data } = jobResponse.safeParse(body);
-  if (!success) return undefined;
-  const { status, begin_time, end_time } = data.data;
-  return { kind: 'job', status, beginTime: parseTime(begin_time), endTime: parseTime(end_time) };
+const BOM = '\uFEFF';
+
+/** Reads the JSON of a body: in UTF-8, or in UTF-16 as some proxies on Windows make it. @returns undefined if it is none. */
+export function readJson({ body, rawBody }: { readonly body: string; readonly rawBody: Uint8Array }): unknown {
+  const value = parseJson(body);
+  if (value !== undefined) return value;
+  const [first, second] = rawBody;
+  // JSON begins with an ASCII character, so one of its two bytes is 0, unless a byte order mark comes first.
+  if (second === 0 || (first === 0xff && second === 0xfe))
+    return parseJson(new TextDecoder('utf-16le').decode(rawBody));
+  if (first === 0 || (first === 0xfe && second === 0xff)) return parseJson(new TextDecoder('utf-16be').decode(rawBody));
+  return undefined;
 }
 
-/** @returns the error in a body of the form `{"error_code": …, "error_msg": …}`, or undefined where it has another form. */
-export function parseErrorResponse(body: unknown): { code: string; message: string } | undefined {
-  // Most answers are none, and finding that out by the schema costs more than the rest of reading them.
-  if (!Object.hasOwn(Object(body), 'error_code')) return undefined;
-  const { success, data } = errorResponse.safeParse(body);
-  return success ? { code: data.error_code, message: data.error_msg } : undefined;
+/** @returns what CFW said of the job, or undefined where the body is no such answer, or also one about an error. */
+export function parseJobResponse(body: unknown): JobAnswer | undefined {
+  const { success, data } = jobResponse.safeParse(body);
+  // A plain `code` beside the data may also say that all is well.
+  if (!success || errorIn(body, FORMS.slice(0, 2)) || errorIn(nested(body), FORMS)) return undefined;
+  const { status, begin_time, end_time } = data.data;
+  return {
+    kind: 'job',
+    // However it is spelt, it means what it says.
+    status: KNOWN_STATUSES.get(status.trim().toLowerCase()) ?? status,
+    beginTime: parseTime(begin_time),
+    endTime: parseTime(end_time),
+  };
+}
+
+type Form = readonly [code: string, message: string];
+const FORMS: readonly Form[] = [
+  ['error_code', 'error_msg'],
+  ['errorCode', 'errorMsg'],
+  ['code', 'message'],
+];
+
+/**
+ * @returns the error in a body of one of the forms that regions and gateways use, at the top or in `error`; undefined
+ *   where it has another form. A code that is no text, such as Keystone's HTTP status, is left out.
+ */
+export function parseErrorResponse(body: unknown): ErrorResponse | undefined {
+  const error = nested(body);
+  const found = errorIn(body, FORMS) ?? errorIn(error, FORMS);
+  if (found !== undefined) return found;
+  const message = [body, error]
+    .flatMap((object) => FORMS.map(([, name]) => textOf(object, name)))
+    .find((text) => text !== undefined);
+  return message === undefined ? undefined : { code: undefined, message };
+}
+
+function errorIn(object: unknown, forms: readonly Form[]): ErrorResponse | undefined {
+  for (const [codeName, messageName] of forms) {
+    const code = textOf(object, codeName);
+    if (code !== undefined) return { code, message: textOf(object, messageName) ?? '' };
+  }
+  return undefined;
+}
+
+const nested = (body: unknown): unknown => (body as { error?: unknown } | null | undefined)?.error;
+
+function textOf(object: unknown, name: string): string | undefined {
+  const value = (object as Record<string, unknown> | null | undefined)?.[name];
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}
+
+/** @returns what the vendor's support asks for, to find a call in its logs. */
+export function parseRequestId(
+  headers: Readonly<Record<string, string | string[] | undefined>>,
+  body: unknown,
+): string | undefined {
+  return textOf(headers, 'x-request-id') ?? textOf(body, 'request_id');
 }
 
 const TIME = /^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}:\d{2}(?:\.\d+)?)(Z|[+-]\d{2}:?\d{2})?$/i;

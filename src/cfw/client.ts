@@ -1,16 +1,11 @@
-import { type Got, RequestError, type Response, TimeoutError } from 'got';
+import { CancelError, type Got, RequestError, type Response, TimeoutError } from 'got';
 import { ID_PATTERN } from '../lib/id.js';
 import type { FailedCall, PollAnswer } from '../polling/index.js';
-import { parseErrorResponse, parseJobResponse, parseJson } from './answer.js';
-import { CredentialGate, type CredentialState, GIVEN_UP, type Pass, type Refusal } from './credentials/breaker.js';
-import {
-  type AuthHeaders,
-  type Credential,
-  CredentialError,
-  GATEWAY_PAUSES_MS,
-  PASSWORD_PAUSES_MS,
-} from './credentials/credential.js';
+import { parseErrorResponse, parseJobResponse, parseRequestId, readJson } from './answer.js';
+import { CredentialBreaker, type CredentialState, GIVEN_UP, type Permit, type Refusal } from './credentials/breaker.js';
+import { type AuthHeaders, type Credential, CredentialError, GATEWAY_PAUSES_MS } from './credentials/credential.js';
 import { classify, isAccountTrouble, retryAfter } from './errors.js';
+import { MAX_BODY_BYTES } from './http.js';
 import { onAbort } from './on-abort.js';
 
 /** A job of CFW. Both ids become part of the URL: `[A-Za-z0-9_-]{1,64}`, checked by whoever reads them. */
@@ -32,26 +27,26 @@ export interface CfwClientOptions {
   readonly onCredentialState?: (state: CredentialState) => void;
 }
 
-/** An answer of more bytes than this is cut off: the real ones have about 200. */
-const MAX_BODY_BYTES = 1_000_000;
+/** got's own bound comes first, and says more; it has no effect on a call that still waits for a connection. */
+const GRACE_MS = 500;
 /** A clock that is off by more is told when CFW refuses us; signatures are refused from 15 minutes on. */
 const CLOCK_SKEW_MS = 60_000;
 
 /** Asks CFW for the state of jobs. */
 export class CfwClient {
   readonly #options: CfwClientOptions;
-  readonly #gate: CredentialGate;
+  readonly #breaker: CredentialBreaker;
   readonly #stopWatching: () => void;
 
   constructor(options: CfwClientOptions) {
     this.#options = options;
-    this.#gate = new CredentialGate(options.onCredentialState);
-    this.#stopWatching = options.credential.watch(() => this.#gate.reset());
+    this.#breaker = new CredentialBreaker(options.onCredentialState);
+    this.#stopWatching = options.credential.watch(() => this.#breaker.reset());
   }
 
   /** Whether CFW and IAM take our credentials. */
   get credentialState(): CredentialState {
-    return this.#gate.state;
+    return this.#breaker.state;
   }
 
   /**
@@ -65,12 +60,11 @@ export class CfwClient {
     signal: AbortSignal = new AbortController().signal,
     maxMs = Number.POSITIVE_INFINITY,
   ): Promise<PollAnswer> {
-    if (maxMs >= this.#options.requestTimeoutMs) return await this.#getJob(job, signal);
     const cut = new AbortController();
-    const late = setTimeout(() => cut.abort(transient('ETIMEDOUT', `no answer within ${Math.round(maxMs)} ms`)), maxMs);
-    const stopListening = onAbort(signal, () => cut.abort());
+    const stopListening = onAbort(signal, () => cut.abort(signal.reason));
+    const late = maxMs < this.#options.requestTimeoutMs ? cutAfter(cut, maxMs, 'no answer') : undefined;
     try {
-      return await this.#getJob(job, cut.signal);
+      return await this.#getJob(job, cut);
     } finally {
       clearTimeout(late);
       stopListening();
@@ -82,15 +76,16 @@ export class CfwClient {
     this.#stopWatching();
   }
 
-  async #getJob({ projectId, jobId }: CfwJobId, signal: AbortSignal): Promise<PollAnswer> {
+  async #getJob({ projectId, jobId }: CfwJobId, cut: AbortController): Promise<PollAnswer> {
+    const { signal } = cut;
     const { endpoint, credential, http } = this.#options;
     // Both were checked long before; but "..", say, would make the request another one, with our credentials.
     if (!ID_PATTERN.test(projectId) || !ID_PATTERN.test(jobId)) {
       return { kind: 'invalid', code: 'INVALID_ID', httpStatus: null, message: 'the ids cannot be part of a URL' };
     }
-    const leave = await this.#gate.enter(signal);
-    if ('withheld' in leave) return leave.withheld === GIVEN_UP ? givenUp(signal) : withheld(leave.withheld);
-    const { pass } = leave;
+    const acquired = await this.#breaker.acquire(signal);
+    if ('withheld' in acquired) return acquired.withheld === GIVEN_UP ? givenUp(signal) : withheld(acquired.withheld);
+    const { permit } = acquired;
 
     const url = new URL(`${endpoint}/v3/${projectId}/jobs/${jobId}`);
     let auth: AuthHeaders;
@@ -101,50 +96,52 @@ export class CfwClient {
       const trouble = error instanceof CredentialError ? error : unavailable(error);
       const failure = this.#scrubbed(trouble);
       if (signal.aborted) {
-        pass.unknown(failure);
+        permit.unknown(failure);
         return givenUp(signal);
       }
-      if (trouble.refused) pass.refused(failure, PASSWORD_PAUSES_MS);
-      else pass.unknown(failure);
-      return withheld(failure);
+      if (trouble.refused) permit.refused(failure, trouble.pausesMs);
+      else permit.unknown(failure);
+      return trouble.denied ? { kind: 'denied', ...failure } : withheld(failure);
     }
 
-    const answer = await this.#call(http, url, auth, signal);
-    return this.#judge(answer, auth, pass);
+    const answer = await this.#call(http, url, auth, cut);
+    return this.#judge(answer, auth, permit);
   }
 
-  async #call(http: Got, url: URL, auth: AuthHeaders, signal: AbortSignal): Promise<PollAnswer> {
-    let isTooLarge = false;
+  async #call(http: Got, url: URL, auth: AuthHeaders, cut: AbortController): Promise<PollAnswer> {
+    const { signal } = cut;
+    const late = cutAfter(cut, this.#options.requestTimeoutMs + GRACE_MS, 'no connection was free');
     try {
-      const call = http.get<string>(url, { headers: auth, signal });
-      call.on('downloadProgress', ({ transferred }) => {
-        isTooLarge = transferred > MAX_BODY_BYTES;
-        if (isTooLarge) call.cancel();
-      });
-      return toAnswer((await call) as Response<string>);
+      return toAnswer((await http.get(url, { headers: auth, signal })) as Response<string>);
     } catch (error) {
-      if (isTooLarge) return TOO_LARGE;
       return signal.aborted ? givenUp(signal) : networkFailure(error);
+    } finally {
+      clearTimeout(late);
     }
   }
 
   /** Draws conclusions about the credential, and keeps what we sent out of what is told. */
-  #judge(answer: PollAnswer, auth: AuthHeaders, pass: Pass): PollAnswer {
+  #judge(answer: PollAnswer, auth: AuthHeaders, permit: Permit): PollAnswer {
     if (answer.kind === 'job') {
-      pass.accepted();
+      permit.accepted();
       return answer;
     }
-    const failure = { ...answer, ...this.#scrubbed(answer, auth) };
+    const { requestId } = answer;
+    const failure = {
+      ...answer,
+      ...this.#scrubbed(answer, auth),
+      ...(requestId === undefined ? {} : { requestId: this.#scrubber(auth)(requestId) }),
+    };
     if (failure.httpStatus === 401 || isAccountTrouble(failure.code)) {
       if (failure.httpStatus === 401 && this.#options.credential.refused(auth)) {
-        pass.unknown(failure);
+        permit.unknown(failure);
         return { ...failure, retryAfterMs: 0 };
       }
-      pass.refused(failure, GATEWAY_PAUSES_MS);
+      permit.refused(failure, GATEWAY_PAUSES_MS);
     } else if (['not-found', 'denied', 'rejected', 'invalid'].includes(failure.kind)) {
-      pass.accepted();
+      permit.accepted();
     } else {
-      pass.unknown(failure);
+      permit.unknown(failure);
     }
     return failure;
   }
@@ -167,36 +164,41 @@ export class CfwClient {
 
   /** Gateways repeat parts of a request in their errors; what is secret of it must not get into logs and events. */
   #scrubbed({ code, httpStatus, message }: Refusal, auth: AuthHeaders = {}): Refusal {
+    const scrub = this.#scrubber(auth);
+    return { code: scrub(code), httpStatus, message: scrub(message) };
+  }
+
+  #scrubber(auth: AuthHeaders): (text: string) => string {
     const values = Object.entries(auth).flatMap(([name, value]) => (PUBLIC_HEADERS.has(name) ? [] : [value]));
     const signatures = values.flatMap((value) => /Signature=(\w+)/.exec(value)?.[1] ?? []);
     const secrets = [...values, ...signatures, ...this.#options.credential.secrets()].filter((text) => text !== '');
-    const scrub = (text: string) => secrets.reduce((clean, secret) => clean.replaceAll(secret, '[secret]'), text);
-    return { code: scrub(code), httpStatus, message: scrub(message) };
+    return (text) => secrets.reduce((clean, secret) => clean.replaceAll(secret, '[secret]'), text);
   }
 }
 
 const PUBLIC_HEADERS: ReadonlySet<string> = new Set(['host', 'X-Sdk-Date', 'X-Project-Id']);
 
 function toAnswer(response: Response<string>): PollAnswer {
-  const { statusCode: httpStatus, body: text, headers } = response;
-  const body = parseJson(text);
+  const { statusCode: httpStatus, headers } = response;
+  const body = readJson(response);
+  const job = httpStatus === 200 ? parseJobResponse(body) : undefined;
+  if (job !== undefined) return job;
+
   const error = parseErrorResponse(body);
-  if (httpStatus === 200 && error === undefined) {
-    return (
-      parseJobResponse(body) ?? {
-        ...transient('MALFORMED_RESPONSE', `the answer (${describe(text, headers)}) is not that of a job`),
-        httpStatus,
-      }
-    );
+  const requestId = parseRequestId(headers, body);
+  const answered = { httpStatus, ...(requestId === undefined ? {} : { requestId }) };
+  if (httpStatus === 200 && error?.code === undefined) {
+    const what = body === undefined ? 'no JSON document' : 'not that of a job';
+    return { ...transient('MALFORMED_RESPONSE', `the answer (${describe(response)}) is ${what}`), ...answered };
   }
-  const message = error?.message || `HTTP ${httpStatus} with ${describe(text, headers)}`;
+  const message = error?.message || `HTTP ${httpStatus} with ${describe(response)}`;
   // "Retry-After: 0" is no reason to ask again at once; the schedule decides.
   const waitMs = retryAfter(headers['retry-after'], message) || undefined;
   return {
     kind: classify(httpStatus, error?.code),
     code: error?.code ?? `HTTP_${httpStatus}`,
-    httpStatus,
     message: httpStatus === 401 ? message + clockSkew(headers.date) : message,
+    ...answered,
     ...(waitMs === undefined ? {} : { retryAfterMs: waitMs }),
   };
 }
@@ -210,14 +212,21 @@ function clockSkew(dateHeader: string | undefined): string {
 }
 
 /** Tells what an unexpected body is like without repeating it: it can be anybody's, and of any length. */
-function describe(text: string, headers: Response['headers']): string {
+function describe({ body: text, headers }: Response<string>): string {
   if (text === '') return 'no body';
   const type = headers['content-type']?.split(';')[0] ?? 'no content type';
-  return `${text.length} characters of ${type.slice(0, 50)}`;
+  // Of those that are known, it was taken away together with the compression.
+  const encoding = headers['content-encoding'];
+  return `${text.length} characters of ${type.slice(0, 50)}${encoding ? `, encoded as ${encoding.slice(0, 20)}` : ''}`;
 }
 
 function transient(code: string, message: string): FailedCall {
   return { kind: 'transient', code, httpStatus: null, message };
+}
+
+/** Gives a call up with what its answer is then. */
+function cutAfter(cut: AbortController, ms: number, what: string): NodeJS.Timeout {
+  return setTimeout(() => cut.abort(transient('ETIMEDOUT', `${what} within ${Math.round(ms)} ms`)), ms);
 }
 
 /** The answer of a call that was cut: what its signal was aborted with, else that it was given up. */
@@ -232,6 +241,7 @@ function withheld({ code, httpStatus, message }: Refusal): FailedCall {
 }
 
 function networkFailure(error: unknown): FailedCall {
+  if (error instanceof CancelError) return TOO_LARGE;
   if (error instanceof TimeoutError) return transient('ETIMEDOUT', error.message);
   if (error instanceof RequestError) return transient(error.code, error.message);
   return transient('UNEXPECTED', error instanceof Error ? error.message : String(error));

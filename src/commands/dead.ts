@@ -8,7 +8,7 @@ import {
   replayDeadLetter,
 } from '../consumers/index.js';
 import type { RedisClient } from '../redis/index.js';
-import { commandRedis } from '../redis/index.js';
+import { withCommandRedis } from '../redis/index.js';
 import type { Terminal } from './terminal.js';
 
 /** Which dead letters are meant. */
@@ -26,15 +26,12 @@ export async function listDead(
   { group, json }: { readonly group: string | undefined; readonly json: boolean },
   terminal: Terminal,
 ): Promise<void> {
-  const redis = await commandRedis(config.redis);
-  try {
+  await withCommandRedis(config.redis, async (redis) => {
     if (!json && terminal.isTerminal) terminal.print(terminal.style('dim', HEADER));
     for await (const letter of listDeadLetters(redis, config.events.stream, { group })) {
       terminal.print(json ? JSON.stringify(letter) : line(letter));
     }
-  } finally {
-    redis.disconnect();
-  }
+  });
 }
 
 /**
@@ -72,10 +69,9 @@ async function forEach(
   terminal: Terminal,
   act: (redis: RedisClient, letter: DeadLetter) => Promise<{ done: boolean; text: string }>,
 ): Promise<boolean> {
-  const redis = await commandRedis(config.redis);
   const { stream } = config.events;
   let allDone = true;
-  try {
+  return await withCommandRedis(config.redis, async (redis) => {
     const each = async (letter: DeadLetter) => {
       const { done, text } = await act(redis, letter);
       allDone &&= done;
@@ -94,9 +90,7 @@ async function forEach(
       }
     }
     return allDone;
-  } finally {
-    redis.disconnect();
-  }
+  });
 }
 
 const columns = (letterId: string, time: string, group: string, deliveries: string, job: string, error: string) =>

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { text } from 'node:stream/consumers';
 import type { BaseConfig } from '../config/index.js';
 import { parseRequests } from '../queue/index.js';
+import { readJobIds } from './job-ids.js';
 import { withProducer } from './producer.js';
 import type { Terminal } from './terminal.js';
+import type { WaitOutcome } from './wait.js';
 
 /** Options of `enqueue`. */
 export interface EnqueueOptions {
@@ -12,29 +13,31 @@ export interface EnqueueOptions {
   readonly metadata: Record<string, unknown> | undefined;
   /** Watches jobs once more that have ended before. */
   readonly again: boolean;
+  /** Waits until all have ended. */
+  readonly wait: boolean;
 }
+
+/** The events of jobs that time out come a little after their timeout. */
+const WAIT_MARGIN_MS = 60_000;
 
 /**
  * Hands job ids to the queue, all or none, and prints what became of each.
  *
  * @param jobIds `-` stands for the words of standard input.
+ * @returns how the wait for them came out; `completed` without one.
  */
 export async function enqueue(
   config: BaseConfig,
   jobIds: readonly string[],
-  { project, timeoutMs, metadata, again }: EnqueueOptions,
+  { project, timeoutMs, metadata, again, wait }: EnqueueOptions,
   terminal: Terminal,
-): Promise<void> {
-  const ids: string[] = [];
-  for (const jobId of jobIds) {
-    if (jobId === '-') ids.push(...(await text(process.stdin)).split(/\s+/).filter((word) => word !== ''));
-    else ids.push(jobId);
-  }
+): Promise<WaitOutcome> {
+  const ids = await readJobIds(jobIds);
   const watchId = again ? randomUUID() : undefined;
   const requests = ids.map((jobId) => ({ jobId, projectId: project, timeoutMs, metadata, watchId }));
   // What is wrong with the input is said also while Redis is away.
   parseRequests(requests, config.projectId);
-  await withProducer(config, async (producer) => {
+  return await withProducer(config, async (producer) => {
     const jobs = await producer.enqueueMany(requests);
     for (const { projectId, jobId, state, watchId } of jobs) {
       const note =
@@ -42,5 +45,9 @@ export async function enqueue(
       const watch = watchId === null ? '' : `  watch ${watchId}`;
       terminal.print(`${state.padEnd(9)}  ${projectId}/${jobId}${watch}${note}`);
     }
+    if (!wait) return 'completed';
+    const { waitForAll } = await import('./wait.js');
+    const longest = (timeoutMs ?? config.polling.timeoutMs) + WAIT_MARGIN_MS;
+    return await waitForAll(config, producer, jobs, { timeoutMs: longest, json: false }, terminal);
   });
 }

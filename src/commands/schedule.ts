@@ -2,15 +2,15 @@ import type { BaseConfig } from '../config/index.js';
 import { formatDuration } from '../lib/duration.js';
 import type { Schedule } from '../polling/index.js';
 import { queueLoad } from '../queue/index.js';
-import { commandRedis } from '../redis/index.js';
+import { withCommandRedis } from '../redis/index.js';
 import {
-  binStart,
   DurationMemory,
   exponentialBackoff,
   type Knowledge,
   learnedSchedule,
   MIN_JOBS,
   MIN_WATCHED,
+  plotSteps,
   quantile,
   sum,
 } from '../schedule/index.js';
@@ -24,8 +24,7 @@ const BAR = 40;
 /** Shows how long jobs took, and when the schedule polls. */
 export async function showSchedule(config: BaseConfig, terminal: Terminal): Promise<void> {
   const { queue, polling } = config;
-  const redis = await commandRedis(config.redis);
-  try {
+  await withCommandRedis(config.redis, async (redis) => {
     const [knowledge, load] = await Promise.all([
       new DurationMemory({ redis, queueName: queue.name, queuePrefix: queue.prefix }).read(),
       queueLoad(redis, queue.name, queue.prefix),
@@ -55,21 +54,16 @@ export async function showSchedule(config: BaseConfig, terminal: Terminal): Prom
     const isLearned = polling.schedule === 'learned' && learned !== undefined;
     terminal.print('');
     for (const line of plot(knowledge, isLearned ? learned.schedule : backoff, terminal)) terminal.print(line);
-  } finally {
-    redis.disconnect();
-  }
+  });
 }
 
 /** Forgets what was learned. */
 export async function resetSchedule(config: BaseConfig, terminal: Terminal): Promise<void> {
   const { queue } = config;
-  const redis = await commandRedis(config.redis);
-  try {
+  await withCommandRedis(config.redis, async (redis) => {
     await new DurationMemory({ redis, queueName: queue.name, queuePrefix: queue.prefix }).reset();
     terminal.print(`forgotten how long the jobs of ${queue.name} took; running sidecars follow within 10 seconds`);
-  } finally {
-    redis.disconnect();
-  }
+  });
 }
 
 function jobsLine({ durations, watchedMs }: Knowledge): string {
@@ -90,40 +84,15 @@ function missing({ durations, watchedMs }: Knowledge): string {
 
 /** A row for each step of time: jobs that ended in it as a bar, polls of a job that is never found ended as marks. */
 function plot({ durations }: Knowledge, schedule: Schedule, { style }: Pick<Terminal, 'style'>): string[] {
-  const end = (quantile(durations, 0.995) ?? 0) * 1.1;
-  const step = roundStep(end / ROWS);
-  const rows = Math.ceil(end / step);
-  const jobs = new Array<number>(rows).fill(0);
-  durations.ended.forEach((count, bin) => {
-    // A bin can reach over several rows; each gets its part.
-    const [from, to] = [binStart(bin), binStart(bin + 1)];
-    for (let row = Math.floor(from / step); row < rows && row * step < to; row += 1) {
-      const part = (Math.min(to, (row + 1) * step) - Math.max(from, row * step)) / (to - from);
-      jobs[row] = (jobs[row] as number) + count * part;
-    }
-  });
-  const polls = new Array<number>(rows).fill(0);
-  for (let at = 0; at < rows * step; at += schedule(at)) {
-    const row = Math.floor(at / step);
-    polls[row] = (polls[row] as number) + 1;
-  }
-  const most = Math.max(...jobs);
+  const steps = plotSteps(durations, schedule, ROWS);
+  const most = Math.max(...steps.map(({ jobs }) => jobs));
   return [
     style('dim', `${'TIME'.padEnd(8)}${'JOBS THAT ENDED'.padEnd(BAR + 1)}POLLS`),
-    ...jobs.map((count, row) => {
-      const bar = '█'.repeat(Math.round((count / most) * BAR)) || (count > 0 ? '▏' : '');
-      const number = polls[row] as number;
-      const marks = number > 10 ? `●×${number}` : '●'.repeat(number);
-      const line = `${formatDuration(row * step).padEnd(8)}${style('cyan', bar.padEnd(BAR + 1))}${style('yellow', marks)}`;
+    ...steps.map(({ fromMs, jobs, polls }) => {
+      const bar = '█'.repeat(Math.round((jobs / most) * BAR)) || (jobs > 0 ? '▏' : '');
+      const marks = polls > 10 ? `●×${polls}` : '●'.repeat(polls);
+      const line = `${formatDuration(fromMs).padEnd(8)}${style('cyan', bar.padEnd(BAR + 1))}${style('yellow', marks)}`;
       return line.trimEnd();
     }),
   ];
-}
-
-/** The next greater of 1, 2, 5, 10, 15, 30 seconds, minutes and so on, in milliseconds. */
-function roundStep(ms: number): number {
-  const steps = [1, 10, 100].flatMap((unit) => [unit, 2 * unit, 5 * unit]);
-  const seconds = [1, 2, 5, 10, 15, 30].map((n) => n * 1_000);
-  const minutes = [1, 2, 5, 10, 15, 30, 60].map((n) => n * 60_000);
-  return [...steps, ...seconds, ...minutes].find((step) => step >= ms) ?? 7_200_000;
 }

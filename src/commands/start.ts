@@ -1,5 +1,6 @@
+import { discover } from '../client.js';
 import type { Config } from '../config/index.js';
-import { createLogger, takeConsole } from '../ops/logger.js';
+import { createLogger, type Logger, takeConsole } from '../ops/logger.js';
 import { logSecretFiles } from '../ops/secret-log.js';
 import { type SidecarOptions, startSidecar } from '../sidecar.js';
 import { logToOutput } from './process.js';
@@ -8,6 +9,8 @@ import { logToOutput } from './process.js';
  * Runs the sidecar until SIGTERM or SIGINT; a second signal ends the process at once.
  *
  * @throws {UnfitRedisError}
+ * @throws {ConfigError} if the catalogue of IAM has no endpoint of CFW.
+ * @throws {CredentialError} if IAM refuses the login that the catalogue is asked with.
  * @returns false when it could not stop in order, since Redis was away.
  */
 export async function start(config: Config, options: SidecarOptions, stop: AbortSignal): Promise<boolean> {
@@ -15,7 +18,9 @@ export async function start(config: Config, options: SidecarOptions, stop: Abort
   logToOutput((err) => logger.fatal({ err }, 'uncaught error'));
   takeConsole(logger);
   logSecretFiles(config.secretFiles, logger);
-  const sidecar = await startSidecar(config, logger, options);
+  const whole = await discovered(config, logger, stop);
+  if (whole === undefined) return true;
+  const sidecar = await startSidecar(whole, logger, options);
   const stopped = new Promise<undefined>((resolve) => {
     if (stop.aborted) resolve(undefined);
     else stop.addEventListener('abort', () => resolve(undefined), { once: true });
@@ -24,4 +29,21 @@ export async function start(config: Config, options: SidecarOptions, stop: Abort
   const inOrder = await sidecar.stop();
   if (unfit !== undefined) throw unfit;
   return inOrder;
+}
+
+/** The endpoint of CFW belongs to the events, so it has to be known first. @returns undefined if it is stopped before */
+async function discovered(config: Config, logger: Logger, signal: AbortSignal): Promise<Config | undefined> {
+  if (config.discovery === undefined) return config;
+  try {
+    const whole = await discover(config, {
+      signal,
+      onError: ({ code, httpStatus, message: error }) =>
+        logger.error({ code, httpStatus, error }, 'catalogue of IAM not available'),
+    });
+    logger.info({ endpoint: whole.cfw.endpoint, projectId: whole.projectId }, 'endpoint found in catalogue');
+    return whole;
+  } catch (error) {
+    if (signal.aborted) return undefined;
+    throw error;
+  }
 }

@@ -11,6 +11,7 @@ export async function status(
   config: BaseConfig,
   { projectId, jobId, watchId }: { projectId: string; jobId: string; watchId: string | undefined },
   terminal: Terminal,
+  json = false,
 ): Promise<boolean> {
   return await withProducer(config, async (producer) => {
     const found = await producer.status({ projectId, jobId, watchId });
@@ -19,6 +20,10 @@ export async function status(
         `${projectId}/${jobId} is not known: never enqueued, or ended and forgotten (EVENT_DEDUP_TTL)\n`,
       );
       return false;
+    }
+    if (json) {
+      terminal.print(JSON.stringify(found));
+      return true;
     }
     const { state, event, lastError } = found;
     const colour = { queued: 'cyan', polling: 'cyan', completed: 'green', failed: 'red' } as const;
@@ -31,6 +36,7 @@ export async function status(
       ['message', event?.data.message],
       ['CFW status', found.cfwStatus],
       ['polls', found.polls],
+      ['next poll', found.nextPollAt],
       ['last error', lastError === null ? null : `${lastError.code}: ${lastError.message}`],
       ['enqueued', found.enqueuedAt],
       ['began', event?.data.beginTime],

@@ -1,7 +1,7 @@
 import type { BaseConfig } from '../config/index.js';
 import { type CfwJobEvent, readEvents } from '../events/index.js';
 import { formatDuration } from '../lib/duration.js';
-import { commandRedis } from '../redis/index.js';
+import { withCommandRedis } from '../redis/index.js';
 import type { Terminal } from './terminal.js';
 
 /** Options of `watch`. */
@@ -19,7 +19,6 @@ export async function watch(
   terminal: Terminal,
   stop: AbortSignal,
 ): Promise<void> {
-  const redis = await commandRedis(config.redis);
   const done = new AbortController();
   const onStop = () => done.abort();
   stop.addEventListener('abort', onStop, { once: true });
@@ -28,24 +27,32 @@ export async function watch(
     clearTimeout(idle);
     if (untilIdleMs !== undefined) idle = setTimeout(onStop, untilIdleMs);
   };
+  let isWaiting = false;
+  const onError = ({ message }: Error) => {
+    if (!isWaiting) process.stderr.write(`Redis cannot be read, waiting for it: ${message}\n`);
+    isWaiting = true;
+  };
   try {
-    if (!json && terminal.isTerminal) terminal.print(terminal.style('dim', HEADER));
-    restartIdle();
-    const events = readEvents(redis, {
-      stream: config.events.stream,
-      from: fromStart ? 'start' : 'end',
-      signal: done.signal,
-      onInvalid: ({ message }) => process.stderr.write(`${message}\n`),
-    });
-    for await (const { event } of events) {
-      terminal.print(json ? JSON.stringify(event) : eventLine(event, terminal));
-      await terminal.room(done.signal);
+    await withCommandRedis(config.redis, async (redis) => {
+      if (!json && terminal.isTerminal) terminal.print(terminal.style('dim', HEADER));
       restartIdle();
-    }
+      const options = {
+        stream: config.events.stream,
+        from: fromStart ? 'start' : 'end',
+        signal: done.signal,
+        onInvalid: ({ message }: Error) => process.stderr.write(`${message}\n`),
+        onError,
+      };
+      for await (const { event } of readEvents(redis, options)) {
+        terminal.print(json ? JSON.stringify(event) : eventLine(event, terminal));
+        await terminal.room(done.signal);
+        isWaiting = false;
+        restartIdle();
+      }
+    });
   } finally {
     clearTimeout(idle);
     stop.removeEventListener('abort', onStop);
-    redis.disconnect();
   }
 }
 

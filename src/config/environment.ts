@@ -32,7 +32,7 @@ export function parseEnvironment(env: Environment) {
         continue;
       }
       try {
-        const secret = Secret.fromFile(file, (text) => problemOf(name, text));
+        const secret = Secret.fromFile(file, { check: (text) => problemOf(name, text) });
         secrets[name] = secret;
         texts[name] = secret.reveal();
         secretFiles[`${name}_FILE`] = secret;

@@ -1,17 +1,26 @@
 import { isLoopback } from '../lib/loopback.js';
 import { Secret } from '../lib/secret.js';
-import { type CredentialsConfig, credentialProblems, credentialsConfig } from './credentials.js';
+import {
+  type CredentialsConfig,
+  type DiscoveryConfig,
+  isPlainBeyondLoopback,
+  isProjectId,
+  projectOf,
+  readIdentity,
+  regionEndpoint,
+  regionOf,
+} from './credentials/index.js';
 import { type Environment, type Given, givenIn, type Parsed, parseEnvironment, type Secrets } from './environment.js';
 import { ConfigError } from './error.js';
 import { proxyFor } from './proxy.js';
 import { type RedisConfig, redisConfig, redisProblems, redisTls, type TlsConfig } from './redis.js';
 import type { LOG_LEVELS } from './variables.js';
 
-export type { CredentialsConfig } from './credentials.js';
+export type { CredentialsConfig, DiscoveryConfig, RoleConfig, SourceConfig } from './credentials/index.js';
 export { loadEnvFile } from './env-file.js';
 export { ConfigError } from './error.js';
 export type { RedisConfig, TlsConfig } from './redis.js';
-export { environmentSchema, LOG_LEVELS, SECRET_VARIABLES } from './variables.js';
+export { CREDENTIAL_KINDS, type CredentialKind, environmentSchema, LOG_LEVELS, SECRET_VARIABLES } from './variables.js';
 
 /** The BullMQ queue. */
 export interface QueueConfig {
@@ -44,6 +53,8 @@ export interface PollingConfig {
 /** The part of the configuration that all commands need. */
 export interface BaseConfig {
   readonly projectId: string | undefined;
+  /** Base URL of CFW without a trailing slash, if it is configured. */
+  readonly endpoint: string | undefined;
   readonly redis: RedisConfig;
   readonly queue: QueueConfig;
   readonly events: EventsConfig;
@@ -54,13 +65,17 @@ export interface BaseConfig {
 /** The whole configuration: what the sidecar needs. */
 export interface Config extends BaseConfig {
   readonly cfw: {
-    /** Base URL without a trailing slash. */
+    /** Base URL without a trailing slash; '' while `discovery` has not been done. */
     readonly endpoint: string;
     readonly requestTimeoutMs: number;
     /** From `HTTPS_PROXY` and its kin; `NO_PROXY` has been heeded. It may hold a password. */
     readonly proxy: Secret | undefined;
+    /** Authorities that CFW and IAM are trusted by in place of Node's, in PEM. */
+    readonly ca: string | undefined;
   };
   readonly credentials: CredentialsConfig;
+  /** What Keystone has to be asked before the start; see `discover`. */
+  readonly discovery: DiscoveryConfig | undefined;
   readonly worker: { readonly concurrency: number };
   readonly http: { readonly host: string; readonly port: number; readonly token: Secret | undefined };
   /** Whether polls and events are counted for each project by itself. */
@@ -90,19 +105,19 @@ export function loadBaseConfig(env: Environment): BaseConfig {
 export function loadConfig(env: Environment): Config {
   const { parsed, secrets, secretFiles, problems } = parseEnvironment(env);
   const tls = redisTls(parsed, givenIn(env), problems);
-  problems.push(...redisProblems(parsed, givenIn(env)), ...problemsTogether(parsed, givenIn(env)));
-  if (problems.length > 0) throw new ConfigError(problems);
+  problems.push(...redisProblems(parsed, givenIn(env)));
+  const identity = readIdentity(parsed, secrets, givenIn(env), problems);
+  problems.push(...problemsTogether(parsed, givenIn(env)));
+  if (problems.length > 0 || identity === undefined) throw new ConfigError(problems);
 
   const whole = parsed as Parsed;
-  const endpoint = whole.CFW_ENDPOINT ?? regionEndpoint(whole.CFW_REGION ?? '');
+  const { credentials, discovery, ca, projectId, endpoint = '' } = identity;
   return freeze({
     ...baseConfig(whole, secrets, tls),
-    cfw: {
-      endpoint: endpoint.replace(/\/+$/, ''),
-      requestTimeoutMs: whole.CFW_REQUEST_TIMEOUT,
-      proxy: proxyFor(endpoint),
-    },
-    credentials: credentialsConfig(whole, secrets),
+    projectId,
+    cfw: { ...placeOf(endpoint), requestTimeoutMs: whole.CFW_REQUEST_TIMEOUT, ca },
+    credentials,
+    discovery,
     worker: { concurrency: whole.WORKER_CONCURRENCY },
     http: { host: whole.HTTP_HOST, port: whole.HTTP_PORT, token: secrets.HTTP_TOKEN },
     metrics: { projectLabel: whole.METRICS_PROJECT_LABEL },
@@ -110,23 +125,49 @@ export function loadConfig(env: Environment): Config {
   });
 }
 
+/**
+ * The configuration with what Keystone told.
+ *
+ * @throws {ConfigError} if that cannot be used.
+ */
+export function withDiscovered(
+  config: Config,
+  found: { endpoint: string | undefined; projectId: string | undefined },
+): Config {
+  const endpoint = config.cfw.endpoint || found.endpoint;
+  const projectId = config.projectId ?? found.projectId;
+  if (endpoint === undefined) {
+    const { region } = config.discovery ?? {};
+    throw new ConfigError([
+      `CFW_ENDPOINT is needed: the catalogue of IAM has no public endpoint of CFW${region === undefined ? '' : ` in region ${region}`}`,
+    ]);
+  }
+  if (config.discovery?.allowHttp !== true && isPlainBeyondLoopback(endpoint)) {
+    throw new ConfigError([
+      `CFW_ENDPOINT: the catalogue of IAM has "${endpoint}", which is plain http beyond loopback; set CFW_ENDPOINT, or CFW_ALLOW_HTTP=true`,
+    ]);
+  }
+  return freeze({
+    ...config,
+    cfw: { ...config.cfw, ...placeOf(endpoint) },
+    projectId: projectId !== undefined && isProjectId(projectId) ? projectId : undefined,
+    discovery: undefined,
+  });
+}
+
+const placeOf = (endpoint: string) => ({
+  endpoint: endpoint.replace(/\/+$/, ''),
+  proxy: endpoint === '' ? undefined : proxyFor(endpoint),
+});
+
 /** What is wrong with variables taken together; a variable that is wrong by itself is left to its own problem. */
 function problemsTogether(parsed: Partial<Parsed>, given: Given): string[] {
   const problems: string[] = [];
-  if (!given('CFW_ENDPOINT') && !given('CFW_REGION')) {
+  const { CFW_ALLOW_HTTP, CFW_ENDPOINT, POLL_INITIAL_DELAY, POLL_MAX_DELAY, HTTP_HOST } = parsed;
+  if (CFW_ENDPOINT !== undefined && CFW_ALLOW_HTTP === false && isPlainBeyondLoopback(CFW_ENDPOINT)) {
     problems.push(
-      'CFW_ENDPOINT or CFW_REGION is needed: the base URL of CFW, or a region of Huawei Cloud such as cn-north-4',
+      `CFW_ENDPOINT: "${CFW_ENDPOINT}" is plain http beyond loopback; allowed is https://, or set CFW_ALLOW_HTTP=true`,
     );
-  }
-  problems.push(...credentialProblems(given));
-  const { CFW_ALLOW_HTTP, POLL_INITIAL_DELAY, POLL_MAX_DELAY, HTTP_HOST } = parsed;
-  for (const name of ['CFW_ENDPOINT', 'OS_AUTH_URL'] as const) {
-    const address = parsed[name];
-    if (address !== undefined && CFW_ALLOW_HTTP === false && isPlainBeyondLoopback(address)) {
-      problems.push(
-        `${name}: "${address}" is plain http beyond loopback; allowed is https://, or set CFW_ALLOW_HTTP=true`,
-      );
-    }
   }
   if (POLL_MAX_DELAY !== undefined && POLL_INITIAL_DELAY !== undefined && POLL_MAX_DELAY < POLL_INITIAL_DELAY) {
     problems.push(
@@ -141,14 +182,10 @@ function problemsTogether(parsed: Partial<Parsed>, given: Given): string[] {
   return problems;
 }
 
-function isPlainBeyondLoopback(url: string): boolean {
-  const { protocol, hostname } = new URL(url);
-  return protocol === 'http:' && !isLoopback(hostname);
-}
-
 function baseConfig(parsed: Parsed, secrets: Secrets, tls: TlsConfig | undefined): BaseConfig {
   return {
-    projectId: parsed.CFW_PROJECT_ID,
+    projectId: projectOf(parsed),
+    endpoint: configuredEndpoint(parsed),
     redis: redisConfig(parsed, secrets, tls),
     queue: { name: parsed.QUEUE_NAME, prefix: parsed.QUEUE_PREFIX },
     events: {
@@ -169,9 +206,11 @@ function baseConfig(parsed: Parsed, secrets: Secrets, tls: TlsConfig | undefined
   };
 }
 
-/** `eu-west-101` and its kin live under `.eu`, all other regions under `.com` (the vendor's SDK lists them so). */
-function regionEndpoint(region: string): string {
-  return `https://cfw.${region}.myhuaweicloud.${region.startsWith('eu-west-1') ? 'eu' : 'com'}`;
+/** The endpoint of CFW by the environment alone; files of credentials and IAM's catalogue may know another one. */
+function configuredEndpoint(parsed: Parsed): string | undefined {
+  const region = regionOf(parsed);
+  const endpoint = parsed.CFW_ENDPOINT ?? (region === undefined ? undefined : regionEndpoint('cfw', region));
+  return endpoint?.replace(/\/+$/, '');
 }
 
 function freeze<T extends object>(config: T): T {

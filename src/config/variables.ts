@@ -11,8 +11,16 @@ export const SECRET_VARIABLES = [
   'HUAWEICLOUD_SDK_AK',
   'HUAWEICLOUD_SDK_SK',
   'HUAWEICLOUD_SDK_SECURITY_TOKEN',
+  'HW_ACCESS_KEY',
+  'HW_SECRET_KEY',
+  'HW_SECURITY_TOKEN',
+  'OS_ACCESS_KEY',
+  'OS_SECRET_KEY',
   'OS_PASSWORD',
+  'OS_APPLICATION_CREDENTIAL_SECRET',
   'CFW_AUTH_TOKEN',
+  'OS_TOKEN',
+  'HW_AUTH_TOKEN',
   'REDIS_URL',
   'REDIS_PASSWORD',
   'REDIS_SENTINEL_PASSWORD',
@@ -21,30 +29,92 @@ export const SECRET_VARIABLES = [
 
 const DAY_MS = 86_400_000;
 
+/** Kinds of credentials; docs/credentials.md describes each. */
+export const CREDENTIAL_KINDS = [
+  'aksk',
+  'iam',
+  'token',
+  'pod-identity',
+  'ecs-agency',
+  'oidc',
+  'profile',
+  'cloud',
+] as const;
+
+export type CredentialKind = (typeof CREDENTIAL_KINDS)[number];
+
+/** What a region of Huawei Cloud looks like. */
+export const REGION_PATTERN = /^[a-z]{2,}(-[a-z0-9]+)+$/;
+
+const region = z.string().regex(REGION_PATTERN, { error: 'allowed is a region such as eu-west-101 or cn-north-4' });
+const projectId = z.string().regex(ID_PATTERN, { error: 'allowed are 1 to 64 of A-Z a-z 0-9 _ -' });
+
 /** Every variable, with the text that counts where it is not set; `.env.example` is held to this by a test. */
 export const environmentSchema = z.object({
   CFW_ENDPOINT: baseUrl(
     'an https:// URL without user, query or fragment (http:// on loopback, or with CFW_ALLOW_HTTP=true)',
   ).optional(),
-  CFW_REGION: z
-    .string()
-    .regex(/^[a-z]{2,}(-[a-z0-9]+)+$/, { error: 'allowed is a region such as eu-west-101 or cn-north-4' })
-    .optional(),
-  CFW_PROJECT_ID: z.string().regex(ID_PATTERN, { error: 'allowed are 1 to 64 of A-Z a-z 0-9 _ -' }).optional(),
+  CFW_REGION: region.optional(),
+  OS_REGION_NAME: z.string().optional(),
+  HW_REGION_NAME: region.optional(),
+  CFW_PROJECT_ID: projectId.optional(),
+  OS_PROJECT_ID: projectId.optional(),
+  HUAWEICLOUD_SDK_PROJECT_ID: projectId.optional(),
+  HW_PROJECT_ID: projectId.optional(),
   CFW_REQUEST_TIMEOUT: duration('10s', { min: 100, max: 300_000, allowed: 'from 100ms to 5m' }),
   CFW_RATE_LIMIT: integer('100', 0, 100_000),
   CFW_ALLOW_HTTP: flag,
+  CFW_CREDENTIALS: z
+    .enum(['auto', ...CREDENTIAL_KINDS], { error: `allowed is auto, ${CREDENTIAL_KINDS.join(', ')}` })
+    .default('auto'),
   HUAWEICLOUD_SDK_AK: headerText.optional(),
   HUAWEICLOUD_SDK_SK: headerText.optional(),
   HUAWEICLOUD_SDK_SECURITY_TOKEN: headerText.optional(),
+  HW_ACCESS_KEY: headerText.optional(),
+  HW_SECRET_KEY: headerText.optional(),
+  HW_SECURITY_TOKEN: headerText.optional(),
+  OS_ACCESS_KEY: headerText.optional(),
+  OS_SECRET_KEY: headerText.optional(),
   OS_AUTH_URL: baseUrl(
-    'the https:// URL of IAM, ending in /v3 (http:// on loopback, or with CFW_ALLOW_HTTP=true)',
-    ({ pathname }) => /\/v3\/?$/.test(pathname),
+    'the https:// URL of IAM, with or without /v3 at its end (http:// on loopback, or with CFW_ALLOW_HTTP=true)',
+    ({ pathname }) => !/\/v\d/.test(pathname.replace(/\/v3\/?$/, '')),
   ).optional(),
   OS_USERNAME: z.string().optional(),
+  OS_USER_ID: z.string().optional(),
   OS_PASSWORD: z.string().optional(),
+  OS_USER_DOMAIN_ID: z.string().optional(),
   OS_USER_DOMAIN_NAME: z.string().optional(),
+  OS_DOMAIN_ID: z.string().optional(),
+  OS_DOMAIN_NAME: z.string().optional(),
+  OS_DEFAULT_DOMAIN: z.string().optional(),
+  OS_PROJECT_NAME: z.string().optional(),
+  OS_APPLICATION_CREDENTIAL_ID: z.string().optional(),
+  OS_APPLICATION_CREDENTIAL_SECRET: z.string().optional(),
+  OS_CACERT: z.string().optional(),
   CFW_AUTH_TOKEN: headerText.optional(),
+  OS_TOKEN: headerText.optional(),
+  HW_AUTH_TOKEN: headerText.optional(),
+  HC_CONTAINER_CREDENTIALS_FULL_URI: url('an http:// or https:// URL, as CCE sets it in the pod', ({ protocol }) =>
+    /^https?:$/.test(protocol),
+  ).optional(),
+  HC_CONTAINER_AUTHORIZATION_TOKEN_FILE: z.string().optional(),
+  CFW_METADATA_ENDPOINT: baseUrl('an http:// or https:// URL without user, query or fragment').default(
+    'http://169.254.169.254',
+  ),
+  HUAWEICLOUD_SDK_IDP_ID: headerText.optional(),
+  HUAWEICLOUD_SDK_ID_TOKEN_FILE: z.string().optional(),
+  HUAWEICLOUD_SDK_IAM_ENDPOINT: baseUrl(
+    'the https:// URL of IAM without a version (http:// on loopback, or with CFW_ALLOW_HTTP=true)',
+    ({ pathname }) => !/\/v\d/.test(pathname),
+  ).optional(),
+  HUAWEICLOUD_SDK_CREDENTIALS_FILE: z.string().optional(),
+  HUAWEICLOUD_SDK_PROFILE: z.string().optional(),
+  OS_CLOUD: z.string().optional(),
+  OS_CLIENT_CONFIG_FILE: z.string().optional(),
+  HW_ASSUME_ROLE_AGENCY_NAME: z.string().optional(),
+  HW_ASSUME_ROLE_DOMAIN_NAME: z.string().optional(),
+  HW_ASSUME_ROLE_DOMAIN_ID: z.string().optional(),
+  HW_ASSUME_ROLE_DURATION: integer('3600', 900, 86_400),
   REDIS_URL: url(
     'redis://[user:password@]host[:port][/db] or rediss:// for TLS',
     ({ protocol, hostname, pathname }) => /^rediss?:$/.test(protocol) && hostname !== '' && /^(\/\d*)?$/.test(pathname),

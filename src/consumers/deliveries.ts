@@ -2,7 +2,7 @@ import { EventEmitter, once } from 'node:events';
 import { type CfwJobEvent, fromEntry } from '../events/index.js';
 import type { ConsumerGroup } from './consumer-group.js';
 import { buryEntry, defineDeadLetter } from './dead-letters.js';
-import { tell, warn } from './notify.js';
+import { notify, warn } from './notify.js';
 import type { Delivery, SubscriberSettings } from './options.js';
 import { CHUNK, claim, type Entry, pendingPages } from './pending.js';
 
@@ -60,14 +60,31 @@ export class Deliveries {
     for (const entry of entries) this.admit(entry, counts.get(entry[0]) ?? 1);
   }
 
+  /**
+   * Takes in what is pending for us and not here, for some time at least: it was delivered with an answer that a broken
+   * connection has lost, and no further read would bring it.
+   */
+  async recover(minIdleMs: number): Promise<void> {
+    const { redis, settings } = this.#group;
+    for await (const page of pendingPages(redis, settings)) {
+      const lost = page.filter(([id, , idleMs]) => Number(idleMs) >= minIdleMs && !this.#held.has(id));
+      await Promise.all(
+        lost.map(async ([id, , , deliveries]) => {
+          const [entry] = await redis.xrange(settings.stream, id, id);
+          this.admit(entry ?? [id, null], Number(deliveries));
+        }),
+      );
+    }
+  }
+
   /** Takes in one entry that was delivered to this consumer. */
   admit([entryId, fields]: Entry, deliveries: number): void {
     if (this.#held.has(entryId)) return;
     if (fields === null) {
       const { stream, group } = this.#settings;
-      void this.#group.untilDone(async () => {
+      void this.#group.untilAnswered(async () => {
         // 0 where somebody else has cleared it away, and told.
-        if ((await this.#group.redis.xack(stream, group, entryId)) > 0) this.#group.tellTrimmed([entryId]);
+        if ((await this.#group.redis.xack(stream, group, entryId)) > 0) this.#group.notifyTrimmed([entryId]);
       });
       return;
     }
@@ -126,13 +143,13 @@ export class Deliveries {
       void this.#retry(held);
     }, delayMs);
     held.state = { retry };
-    tell(onRetry, { error, event: held.event, delivery, delayMs });
+    notify(onRetry, { error, event: held.event, delivery, delayMs });
   }
 
   /** Delivers an entry to ourselves once more: Redis counts it, so the count outlives this process. */
   async #retry(held: Held): Promise<void> {
     held.state = 'settling';
-    await this.#group.untilDone(async () => {
+    await this.#group.untilAnswered(async () => {
       const [entry] = await claim(this.#group.redis, this.#settings, [held.entryId]);
       if (entry?.[1] == null) {
         // Settled by somebody else meanwhile, or trimmed: there is nothing left to handle.
@@ -161,7 +178,7 @@ export class Deliveries {
     while (this.#acknowledged.length > 0) {
       const batch = this.#acknowledged.splice(0, CHUNK);
       const ids = batch.map(({ entryId }) => entryId);
-      await this.#group.untilDone(() => this.#group.redis.xack(stream, group, ...ids), { stopping: true });
+      await this.#group.untilAnswered(() => this.#group.redis.xack(stream, group, ...ids), { stopping: true });
       for (const id of ids) this.#held.delete(id);
       this.#changed();
     }
@@ -176,12 +193,12 @@ export class Deliveries {
     held.state = 'settling';
     const error = reason instanceof Error ? `${reason.name}: ${reason.message}` : String(reason);
     const dead = { group, consumer, entryId, deliveries, error, entry: fields };
-    await this.#group.untilDone(async () => {
+    await this.#group.untilAnswered(async () => {
       const letter = await buryEntry(this.#group.redis, stream, dead);
       this.#held.delete(entryId);
       this.#changed();
       if (letter === undefined) return;
-      if (onDeadLetter !== undefined) tell(onDeadLetter, letter);
+      if (onDeadLetter !== undefined) notify(onDeadLetter, letter);
       else warn(`stream entry ${entryId} was moved to ${stream}:dead after ${deliveries} deliveries: ${error}`);
     });
   }
@@ -208,7 +225,7 @@ export class Deliveries {
     const ids = [...this.#held.keys()];
     for (let from = 0; from < ids.length; from += CHUNK) {
       const chunk = ids.slice(from, from + CHUNK);
-      await this.#group.untilDone(() => claim(this.#group.redis, this.#settings, chunk, { keepCount: true }));
+      await this.#group.untilAnswered(() => claim(this.#group.redis, this.#settings, chunk, { keepCount: true }));
     }
   }
 

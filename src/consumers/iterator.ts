@@ -21,13 +21,24 @@ interface Turn {
 }
 
 /**
- * Events of a consumer group as an async iterator, one after the other:
- *
- *     for await (const { event } of consumeEvents({ redis, group: 'billing', consumer: hostname() })) { … }
+ * Events of a consumer group as an async iterator, one after the other.
  *
  * An event is acknowledged when the loop comes back for the next one. Leaving the loop (`break`, `return`, an error) leaves
  * the event that it is at for the next one who consumes, with its delivery counted; after `maxDeliveries` it is moved to
  * the dead letters. Several loops, each with a `consumer` of its own, share the events of the group.
+ *
+ * @throws {InvalidOptionError} naming the option that is invalid.
+ * @example
+ * ```ts
+ * import { hostname } from 'node:os';
+ * import { Redis } from 'ioredis';
+ * import { consumeEvents } from 'cfw-job-poller';
+ *
+ * const redis = new Redis('redis://127.0.0.1:6379');
+ * for await (const { event, deliveries } of consumeEvents({ redis, group: 'billing', consumer: hostname() })) {
+ *   console.log(event.type, event.data.metadata, deliveries); // acknowledged when the loop comes back
+ * }
+ * ```
  */
 export async function* consumeEvents(options: ConsumeEventsOptions): AsyncGenerator<ConsumedEvent, void, void> {
   const { signal, ...rest } = options;

@@ -1,5 +1,5 @@
 /** An observer that throws must not stop what it observes. */
-export function tell<T>(observer: ((news: T) => void) | undefined, news: T): void {
+export function notify<T>(observer: ((news: T) => void) | undefined, news: T): void {
   try {
     observer?.(news);
   } catch (error) {
@@ -7,7 +7,7 @@ export function tell<T>(observer: ((news: T) => void) | undefined, news: T): voi
   }
 }
 
-/** For who listens to nothing. */
+/** Reports to services that set no observer. */
 export function warn(message: string): void {
   process.emitWarning(message, 'CfwJobEventSubscriberWarning');
 }

@@ -1,5 +1,5 @@
 import type { CfwJobEvent } from '../events/index.js';
-import type { RedisClient } from '../redis/index.js';
+import { checkConnection, InvalidOptionError, type RedisConnection } from '../redis/index.js';
 import type { DeadLetter } from './dead-letters.js';
 
 /** What a handler is told besides the event. */
@@ -17,8 +17,11 @@ export type EventHandler = (event: CfwJobEvent, delivery: Delivery) => unknown;
 
 /** How to subscribe. Durations are in milliseconds. */
 export interface CfwJobEventSubscriberOptions {
-  /** A connection to Redis; it stays the caller's. Two copies of it are made, one for reading and one for the rest. */
-  readonly redis: RedisClient;
+  /**
+   * A connection to Redis; it stays the caller's. Two copies of it are made, one for reading and one for the rest. They have
+   * its address and login and none of its other options. It must not have a `keyPrefix`.
+   */
+  readonly redis: RedisConnection;
   /** The stream of events. @default '{cfw}:events' */
   readonly stream?: string;
   /** The consumer group: each of its consumers gets a part of the events, each group gets them all. */
@@ -55,14 +58,19 @@ export interface CfwJobEventSubscriberOptions {
   readonly onDeadLetter?: (letter: DeadLetter) => void;
   /** Entries were trimmed from the stream before this group had handled them. Without this, `process.emitWarning` tells it. */
   readonly onTrimmed?: (entryIds: readonly string[]) => void;
-  /** Redis answered with an error; what was tried is tried again. */
+  /**
+   * Redis cannot be reached, is silent, or answered with an error; what was tried is tried again. Without this,
+   * `process.emitWarning` reports errors that last for 5 seconds.
+   */
+  readonly onError?: (error: Error) => void;
+  /** @deprecated Use `onError`. */
   readonly onTrouble?: (error: Error) => void;
 }
 
-type Observers = 'onRetry' | 'onDeadLetter' | 'onTrimmed' | 'onTrouble';
+type Observers = 'onRetry' | 'onDeadLetter' | 'onTrimmed' | 'onError';
 
 /** The options with their defaults. */
-export type SubscriberSettings = Required<Omit<CfwJobEventSubscriberOptions, 'redis' | Observers>> &
+export type SubscriberSettings = Required<Omit<CfwJobEventSubscriberOptions, 'redis' | 'onTrouble' | Observers>> &
   Pick<CfwJobEventSubscriberOptions, Observers>;
 
 /** What Node's timers can wait. */
@@ -70,8 +78,10 @@ const MAX_DELAY_MS = 2_147_483_647;
 
 const isName = (text: unknown) => typeof text === 'string' && text !== '';
 
-/** @throws {RangeError} naming the option that does not fit. */
-export function withDefaults({ redis: _, ...options }: CfwJobEventSubscriberOptions): SubscriberSettings {
+/** @throws {InvalidOptionError} naming the option that is invalid. */
+export function withDefaults({ redis, onTrouble, ...options }: CfwJobEventSubscriberOptions): SubscriberSettings {
+  checkConnection(redis);
+  const onError = options.onError ?? onTrouble;
   const whole = {
     stream: '{cfw}:events',
     from: 'end',
@@ -82,13 +92,15 @@ export function withDefaults({ redis: _, ...options }: CfwJobEventSubscriberOpti
     claimIdleMs: 60_000,
     stopTimeoutMs: 10_000,
     ...options,
+    ...(onError === undefined ? {} : { onError }),
   };
   for (const name of ['stream', 'group', 'consumer'] as const) {
-    if (!isName(whole[name]))
-      throw new RangeError(`${name}: ${JSON.stringify(whole[name])} does not fit; allowed is a name`);
+    if (!isName(whole[name])) {
+      throw new InvalidOptionError(name, `${name} is invalid: ${JSON.stringify(whole[name])}; expected a name`);
+    }
   }
   if (!/^(start|end|\d+(-\d+)?)$/.test(whole.from)) {
-    throw new RangeError(`from: "${whole.from}" does not fit; allowed is start, end or the id of an entry`);
+    throw new InvalidOptionError('from', `from is invalid: "${whole.from}"; expected start, end or the id of an entry`);
   }
   const bounds = {
     concurrency: [1, 10_000],
@@ -101,7 +113,7 @@ export function withDefaults({ redis: _, ...options }: CfwJobEventSubscriberOpti
   for (const [name, [min, max]] of Object.entries(bounds)) {
     const value = whole[name as keyof typeof bounds];
     if (!(Number.isInteger(value) && value >= min && value <= max)) {
-      throw new RangeError(`${name}: ${value} does not fit; allowed is a whole number from ${min} to ${max}`);
+      throw new InvalidOptionError(name, `${name} is invalid: ${value}; expected a whole number from ${min} to ${max}`);
     }
   }
   return whole;

@@ -7,6 +7,8 @@ import { type CfwJobEventSubscriberOptions, withDefaults } from './options.js';
 const MAX_CLAIM_INTERVAL_MS = 5_000;
 /** How long `stop` waits for Redis to take the last acknowledgements. */
 const STOP_REDIS_MS = 2_000;
+/** Entries that have been pending for this long and are not here were lost on the way; what is just being read is not. */
+const LOST_AFTER_MS = 1_000;
 
 /**
  * Reads events as a member of a consumer group, and hands each to a handler at least once.
@@ -19,6 +21,31 @@ const STOP_REDIS_MS = 2_000;
  *
  * It begins at once. Events are handed out in the order of the stream; with a `concurrency` above 1, and after failures,
  * they may end in another.
+ *
+ * @example
+ * ```ts
+ * import { hostname } from 'node:os';
+ * import { Redis } from 'ioredis';
+ * import { CfwJobEventSubscriber } from 'cfw-job-poller';
+ *
+ * const redis = new Redis('redis://127.0.0.1:6379');
+ * const subscriber = new CfwJobEventSubscriber({
+ *   redis,
+ *   group: 'billing',
+ *   consumer: hostname(),
+ *   from: 'start',
+ *   handler: async (event, { signal }) => {
+ *     await fetch('https://billing.example.com/firewalls', { method: 'POST', body: JSON.stringify(event.data), signal });
+ *   },
+ *   onDeadLetter: ({ event, error }) => console.error('gave up on', event?.id, error),
+ *   onError: (error) => console.error('Redis:', error.message),
+ * });
+ *
+ * process.once('SIGTERM', async () => {
+ *   await subscriber.stop();
+ *   redis.disconnect();
+ * });
+ * ```
  */
 export class CfwJobEventSubscriber {
   readonly #stopping = new AbortController();
@@ -26,13 +53,21 @@ export class CfwJobEventSubscriber {
   readonly #deliveries: Deliveries;
   readonly #ready: Promise<void>;
   readonly #loops: Promise<void>[];
+  #hasResumed = false;
+  #recovering: Promise<void> | undefined;
   #stopped: Promise<boolean> | undefined;
 
-  /** @throws {RangeError} naming the option that does not fit. */
+  /** @throws {InvalidOptionError} naming the option that is invalid. */
   constructor(options: CfwJobEventSubscriberOptions) {
     this.#group = new ConsumerGroup(options.redis, withDefaults(options), this.#stopping.signal);
     this.#deliveries = new Deliveries(this.#group);
-    this.#ready = this.#group.untilDone(() => this.#group.create());
+    this.#ready = this.#group.untilAnswered(() => this.#group.create());
+    this.#group.onConnected(() => {
+      if (this.#hasResumed)
+        this.#recovering ??= this.#recover().finally(() => {
+          this.#recovering = undefined;
+        });
+    });
     this.#loops = [this.#read(), this.#takeOver(), this.#keepAlive()];
   }
 
@@ -45,8 +80,8 @@ export class CfwJobEventSubscriber {
    * Stops: reads no more, waits for handlers at work (their `signal` is aborted), acknowledges what they did, and leaves all
    * else so that other consumers take it over at once.
    *
-   * @returns false where handlers were still at work after `stopTimeoutMs` or Redis was away; other consumers will handle
-   *   those events once more.
+   * @returns false if handlers were still at work after `stopTimeoutMs`, or if Redis was away or refused; other consumers
+   *   will handle those events once more.
    */
   async stop(): Promise<boolean> {
     this.#stopped ??= this.#stop();
@@ -58,10 +93,14 @@ export class CfwJobEventSubscriber {
     this.#group.readNoMore();
     const quiet = await within(this.#group.settings.stopTimeoutMs, this.#deliveries.stop());
     const settle = async () => {
-      await Promise.all([...this.#loops, this.#deliveries.acknowledged()]);
+      await Promise.all([...this.#loops, this.#recovering, this.#deliveries.acknowledged()]);
       await this.#deliveries.handBack();
     };
-    const settled = await within(STOP_REDIS_MS, settle());
+    // What Redis refuses now, other consumers take over later.
+    const settled = await within(
+      STOP_REDIS_MS,
+      settle().catch(() => false),
+    );
     this.#group.redis.disconnect();
     return quiet && settled;
   }
@@ -70,6 +109,7 @@ export class CfwJobEventSubscriber {
   async #read(): Promise<void> {
     await this.#ready;
     await this.#resume();
+    this.#hasResumed = true;
     while (!this.#stopping.signal.aborted) {
       const room = await this.#deliveries.room();
       await this.#group.untilDone(async () => {
@@ -82,7 +122,7 @@ export class CfwJobEventSubscriber {
   async #resume(): Promise<void> {
     for (let after = '0-0', more = true; more && !this.#stopping.signal.aborted; ) {
       const room = await this.#deliveries.room();
-      await this.#group.untilDone(async () => {
+      await this.#group.untilAnswered(async () => {
         const entries = await this.#group.readOwn(after, room);
         await this.#deliveries.admitPending(entries);
         more = entries.length > 0;
@@ -91,13 +131,21 @@ export class CfwJobEventSubscriber {
     }
   }
 
+  /** Takes up what a connection that broke has lost. */
+  async #recover(): Promise<void> {
+    await this.#ready;
+    await this.#group.pause(LOST_AFTER_MS);
+    if (this.#stopping.signal.aborted) return;
+    await this.#group.untilAnswered(() => this.#deliveries.recover(LOST_AFTER_MS));
+  }
+
   /** Looks now and then for entries of consumers that are dead. */
   async #takeOver(): Promise<void> {
     await this.#ready;
     let cursor = '0-0';
     while (!this.#stopping.signal.aborted) {
       const room = await this.#deliveries.room();
-      await this.#group.untilDone(async () => {
+      await this.#group.untilAnswered(async () => {
         const [next, entries] = await this.#group.claimIdle(cursor, room);
         cursor = next;
         await this.#deliveries.admitPending(entries);

@@ -30,9 +30,10 @@ interface Firewall {
  * Shows the whole way of a job: asks the simulator for firewalls, enqueues their jobs, watches their events. Redis is a
  * private one; nothing else on the machine is touched, and nothing stays.
  *
+ * @param keep leaves it running after the last event, until told to stop.
  * @returns whether each job ended in exactly one right event.
  */
-export async function demo(terminal: Terminal, stop: AbortSignal): Promise<boolean> {
+export async function demo(terminal: Terminal, stop: AbortSignal, keep = false): Promise<boolean> {
   const cleanUp: (() => Promise<unknown> | unknown)[] = [];
   try {
     const privateRedis = await startPrivateRedis();
@@ -49,7 +50,7 @@ export async function demo(terminal: Terminal, stop: AbortSignal): Promise<boole
       HTTP_PORT: '0',
       LOG_LEVEL: 'silent',
     });
-    const sidecar = await startSidecar(config, createLogger(config.logLevel));
+    const sidecar = await startSidecar(config, createLogger(config.logLevel), { writable: true });
     cleanUp.push(() => sidecar.stop());
     const redis = serviceRedis(config.redis);
     cleanUp.push(() => redis.disconnect());
@@ -60,8 +61,9 @@ export async function demo(terminal: Terminal, stop: AbortSignal): Promise<boole
     const { style } = terminal;
     terminal.print(`${style('bold', 'cfw-job-poller demo')}: ${FIREWALLS} firewalls, created by a simulated cloud`);
     terminal.print(
-      style('dim', `simulator ${simulator.url}, sidecar ${sidecar.url}, redis 127.0.0.1:${privateRedis.port}\n`),
+      style('dim', `simulator ${simulator.url}, sidecar ${sidecar.url}, redis 127.0.0.1:${privateRedis.port}`),
     );
+    terminal.print(`look at the jobs in a browser: ${style('cyan', `${sidecar.url}/`)}\n`);
 
     const firewalls = new Map<string, Firewall>();
     const watching = new AbortController();
@@ -82,10 +84,18 @@ export async function demo(terminal: Terminal, stop: AbortSignal): Promise<boole
     if (!stop.aborted) await sleep(500);
     watching.abort();
     await subscriber;
-    return summarize([...firewalls.values()], terminal, stop.aborted);
+    const ok = summarize([...firewalls.values()], terminal, stop.aborted);
+    if (keep && !stop.aborted) await untilStopped(sidecar.url, terminal, stop);
+    return ok;
   } finally {
     for (const step of cleanUp.reverse()) await step();
   }
+}
+
+/** For looking at the page. */
+async function untilStopped(url: string, terminal: Terminal, stop: AbortSignal): Promise<void> {
+  terminal.print(`\neverything goes on, with the page at ${url}/, until Ctrl-C`);
+  await new Promise((resolve) => stop.addEventListener('abort', resolve, { once: true }));
 }
 
 /** What a provisioning system does: asks CFW for a firewall, hands the job id of the answer to the queue. */

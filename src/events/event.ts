@@ -14,7 +14,9 @@ export const eventDataSchema = z.object({
   status: z.enum(['completed', 'failed']),
   /** The last status CFW gave, null where it never gave one. */
   cfwStatus: z.string().nullable(),
-  reason: z.enum(['JOB_FAILED', 'JOB_NOT_FOUND', 'TIMED_OUT', 'ACCESS_DENIED', 'INVALID_REQUEST']).nullable(),
+  reason: z
+    .enum(['JOB_FAILED', 'JOB_NOT_FOUND', 'TIMED_OUT', 'ACCESS_DENIED', 'INVALID_REQUEST', 'CANCELLED'])
+    .nullable(),
   /** For people. */
   message: z.string().nullable(),
   /** As CFW told them. */
@@ -26,9 +28,20 @@ export const eventDataSchema = z.object({
   watchId: id.nullable(),
   /** Failed calls by error code, the ten most frequent. */
   errorCounts: z.record(z.string(), z.int().min(1)),
-  lastError: z.object({ code: z.string(), httpStatus: z.int().nullable(), message: z.string() }).nullable(),
+  lastError: z
+    .object({
+      code: z.string(),
+      httpStatus: z.int().nullable(),
+      message: z.string(),
+      /** `X-Request-Id` of the failed answer, which the vendor's support asks for. Events of older versions have none. */
+      requestId: z.string().nullable().default(null),
+    })
+    .nullable(),
   /** The producer's own, returned untouched. */
-  metadata: z.custom<Record<string, unknown>>(isJsonObject).meta({ type: 'object' }).nullable(),
+  metadata: z
+    .custom<Record<string, unknown>>(isJsonObject)
+    .meta({ type: 'object', additionalProperties: true })
+    .nullable(),
 });
 
 /** The `data` of an event. */
@@ -86,10 +99,11 @@ export function toEntry(event: CfwJobEvent): string[] {
 /** A stream entry that is no event of ours. */
 export class InvalidEntryError extends Error {
   override readonly name = 'InvalidEntryError';
+  readonly code = 'INVALID_ENTRY';
   readonly entryId: string;
 
-  constructor(entryId: string, problem: string) {
-    super(`stream entry ${entryId} is no event of cfw-job-poller: ${problem}`);
+  constructor(entryId: string, problem: string, options?: ErrorOptions) {
+    super(`stream entry ${entryId} is no event of cfw-job-poller: ${problem}`, options);
     this.entryId = entryId;
   }
 }
@@ -104,10 +118,10 @@ export function fromEntry(entryId: string, fields: readonly string[]): CfwJobEve
   for (let i = 0; i + 1 < fields.length; i += 2) entry[fields[i] as string] = fields[i + 1];
   try {
     entry.data = JSON.parse(String(entry.data));
-  } catch {
-    throw new InvalidEntryError(entryId, 'its data is not JSON');
+  } catch (cause) {
+    throw new InvalidEntryError(entryId, 'its data is not JSON', { cause });
   }
   const { success, data, error } = eventSchema.safeParse(entry);
-  if (!success) throw new InvalidEntryError(entryId, z.prettifyError(error));
+  if (!success) throw new InvalidEntryError(entryId, z.prettifyError(error), { cause: error });
   return data;
 }

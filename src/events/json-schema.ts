@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { eventDataSchema, eventSchema } from './event.js';
+import { eventSchema } from './event.js';
 
 /** The JSON Schema of an event's `data`, made from the one schema that the events are read with. */
 export function eventDataJsonSchema(): Record<string, unknown> {
@@ -9,10 +9,9 @@ export function eventDataJsonSchema(): Record<string, unknown> {
     // As readers see it: fields that come in later versions are allowed.
     io: 'input',
     unrepresentable: 'any',
-    override: ({ zodSchema, jsonSchema }) => {
+    override: ({ jsonSchema }) => {
       // "format" says it; the pattern is for engines that do not know the format, and nobody can read it.
       if (jsonSchema.format === 'date-time') delete jsonSchema.pattern;
-      if ((zodSchema as unknown) === eventDataSchema.shape.metadata.unwrap()) jsonSchema.type = 'object';
     },
   });
   return {

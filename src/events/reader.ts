@@ -1,17 +1,18 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { copyConnection, type RedisClient } from '../redis/index.js';
+import { ask, checkConnection, copyConnection, type RedisConnection } from '../redis/index.js';
 import { type CfwJobEvent, fromEntry, InvalidEntryError } from './event.js';
 
 /** What to read. */
 export interface ReadEventsOptions {
-  /** The stream; `{cfw}:events` unless told. */
+  /** The stream. @default '{cfw}:events' */
   readonly stream?: string;
-  /** Where to begin: `start` of what the stream holds, its `end` (the default), or after an entry id. */
+  /** Where to begin: `start` of what the stream holds, its `end`, or after an entry id. @default 'end' */
   readonly from?: 'start' | 'end' | (string & {});
   /** Ends the reading. */
   readonly signal?: AbortSignal;
-  /** Told of entries that are no events; they are passed over. */
+  /** Called for each entry that is no event; it is passed over. */
   readonly onInvalid?: (error: InvalidEntryError) => void;
+  /** Called when Redis is away, silent, or answers with a passing error; the read goes on by itself. */
+  readonly onError?: (error: Error) => void;
 }
 
 /** An event and the id of its stream entry, from which reading can go on later. */
@@ -20,42 +21,56 @@ export interface ReadEvent {
   readonly event: CfwJobEvent;
 }
 
-/** The longest that Redis lets a read wait; then it is asked again, which finds connections that died in silence. */
+/** The longest that Redis lets a read wait; then it is asked again. */
 const BLOCK_MS = 5_000;
+/** A read that has brought nothing for this long, not even that there is nothing, has lost its connection. */
+const SILENT_MS = BLOCK_MS + 3_000;
 const BATCH = 500;
-/** What Redis says in a failover or while it starts, and what ioredis says when it has looked for the right node in vain. */
-const PASSING =
-  /^(UNBLOCKED|READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN)|^Too many Cluster redirections|^Failed to refresh/;
-const PASSING_PAUSE_MS = 500;
 
 /**
  * Reads events as they appear, for as long as the caller goes on; after a lost connection it goes on behind the last entry.
  * It keeps no state in Redis: each reader sees every event.
  *
- * @param redis its connection is copied, since a read that waits blocks the connection it is on.
+ * @param redis is copied, since a read that waits blocks the connection it is on. The copy has the address and the login of
+ *   this connection and none of its other options.
+ * @throws {InvalidOptionError} if the connection cannot be used.
+ * @example
+ * ```ts
+ * import { Redis } from 'ioredis';
+ * import { readEvents } from 'cfw-job-poller';
+ *
+ * const redis = new Redis('redis://127.0.0.1:6379');
+ * for await (const { event, entryId } of readEvents(redis, { from: 'start' })) {
+ *   console.log(entryId, event.type, event.data.jobId, event.data.reason);
+ * }
+ * ```
  */
-export async function* readEvents(
-  redis: RedisClient,
+export function readEvents(
+  redis: RedisConnection,
   options: ReadEventsOptions = {},
 ): AsyncGenerator<ReadEvent, void, void> {
-  const { stream = '{cfw}:events', from = 'end', signal, onInvalid } = options;
+  checkConnection(redis);
+  return read(redis, options);
+}
+
+async function* read(redis: RedisConnection, options: ReadEventsOptions): AsyncGenerator<ReadEvent, void, void> {
+  const { stream = '{cfw}:events', from = 'end', signal, onInvalid, onError } = options;
   if (signal?.aborted) return;
-  const connection = copyConnection(redis);
-  const stop = () => connection.disconnect();
-  signal?.addEventListener('abort', stop, { once: true });
+  const connection = copyConnection(redis, onError);
+  const patience = { silentMs: SILENT_MS, signal, onError };
   try {
     // "$" would mean another place with each call, so the end is looked up once.
     let last = from === 'start' ? '0-0' : from;
-    if (from === 'end') last = (await connection.xrevrange(stream, '+', '-', 'COUNT', 1))[0]?.[0] ?? '0-0';
+    if (from === 'end') {
+      const newest = await ask(connection, () => connection.xrevrange(stream, '+', '-', 'COUNT', 1), patience);
+      last = newest[0]?.[0] ?? '0-0';
+    }
     for (;;) {
-      let batches: Awaited<ReturnType<typeof connection.xread>>;
-      try {
-        batches = await connection.xread('COUNT', BATCH, 'BLOCK', BLOCK_MS, 'STREAMS', stream, last);
-      } catch (error) {
-        if (signal?.aborted || !PASSING.test((error as Error).message)) throw error;
-        await sleep(PASSING_PAUSE_MS);
-        continue;
-      }
+      const batches = await ask(
+        connection,
+        () => connection.xread('COUNT', BATCH, 'BLOCK', BLOCK_MS, 'STREAMS', stream, last),
+        patience,
+      );
       for (const [, entries] of batches ?? []) {
         for (const [entryId, fields] of entries) {
           last = entryId;
@@ -68,7 +83,6 @@ export async function* readEvents(
   } catch (error) {
     if (!signal?.aborted) throw error;
   } finally {
-    signal?.removeEventListener('abort', stop);
     connection.disconnect();
   }
 }

@@ -13,6 +13,18 @@ export class SecretFileError extends Error {
   override readonly name = 'SecretFileError';
 }
 
+/** Takes a secret out of a text that holds more; it may throw, or give '' if there is none. */
+export type SecretPick = (text: string) => string;
+
+export interface SecretFileOptions {
+  /** What each later text must pass to replace this one. @default every text passes */
+  readonly check?: SecretCheck;
+  /** @default the whole text */
+  readonly pick?: SecretPick;
+}
+
+const whole: SecretPick = (text) => text;
+
 /**
  * A value that must not be seen: printing, logging or serializing it shows `[secret]`. Only `reveal()` gives it away, so
  * that a search for `reveal(` finds each place where a secret leaves its box.
@@ -21,24 +33,25 @@ export class Secret {
   #value: string;
   readonly #file: string | undefined;
   readonly #check: SecretCheck;
+  readonly #pick: SecretPick;
   #problem: string | undefined;
   #onFileState: (problem: string | undefined) => void = () => {};
 
-  constructor(value: string, file?: string, check: SecretCheck = () => undefined) {
+  constructor(value: string, file?: string, { check = () => undefined, pick = whole }: SecretFileOptions = {}) {
     this.#value = value;
     this.#file = file;
     this.#check = check;
+    this.#pick = pick;
     remember(value);
   }
 
   /**
    * Reads the secret from a file; white space around it is dropped, since editors and `echo` end files with a newline.
    *
-   * @param check what each later text of the file must pass to replace this one.
    * @throws {SecretFileError}
    */
-  static fromFile(file: string, check?: SecretCheck): Secret {
-    return new Secret(readSecret(file), file, check);
+  static fromFile(file: string, options: SecretFileOptions = {}): Secret {
+    return new Secret(readSecret(file, options.pick), file, options);
   }
 
   reveal(): string {
@@ -56,9 +69,9 @@ export class Secret {
     if (this.#file === undefined || isPipe(this.#file)) return false;
     let value: string;
     try {
-      value = readSecret(this.#file);
+      value = readSecret(this.#file, this.#pick);
     } catch (error) {
-      this.#setProblem((error as Error).message);
+      this.#setProblem(error instanceof SecretFileError ? error.message : 'cannot be read');
       return false;
     }
     const problem = value === this.#value ? undefined : this.#check(value);
@@ -147,7 +160,7 @@ function isPipe(file: string): boolean {
   return statSync(file, { throwIfNoEntry: false })?.isFIFO() === true;
 }
 
-function readSecret(file: string): string {
+function readSecret(file: string, pick: SecretPick = whole): string {
   let bytes: Buffer;
   try {
     bytes = readAtMost(file, MAX_FILE_BYTES + 1);
@@ -164,6 +177,7 @@ function readSecret(file: string): string {
   } catch {
     throw new SecretFileError('is not UTF-8 text');
   }
+  text = pick(text).trim();
   if (text === '') throw new SecretFileError('is empty');
   if (/[\r\n]/.test(text)) throw new SecretFileError('has more than one line');
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.

@@ -1,9 +1,9 @@
-import { createRequire } from 'node:module';
 import { format } from 'node:util';
 import pino, { type DestinationStream, type Logger } from 'pino';
 import type { LOG_LEVELS } from '../config/index.js';
 import { concealSecrets } from '../lib/secret.js';
 import { logOutput } from './log-output.js';
+import { prettyLine } from './pretty.js';
 
 export type { Logger } from 'pino';
 
@@ -27,9 +27,7 @@ export function createLogger(level: (typeof LOG_LEVELS)[number], destination?: D
 
 function standardOutput(): DestinationStream {
   if (!process.stdout.isTTY) return logOutput(process.stdout);
-  // Loaded only when it is used: beside an application there is no terminal.
-  const { prettyFactory } = createRequire(import.meta.url)('pino-pretty') as typeof import('pino-pretty');
-  return logOutput(process.stdout, prettyFactory({ colorize: !process.env.NO_COLOR, translateTime: 'SYS:HH:MM:ss.l' }));
+  return logOutput(process.stdout, (line) => prettyLine(line, !process.env.NO_COLOR));
 }
 
 const SECRET_KEYS = ['authorization', 'password', 'token', 'secret', '["X-Auth-Token"]', '["x-auth-token"]'];

@@ -40,6 +40,8 @@ export interface FailedCall {
   readonly message: string;
   /** How long the other side asked to wait, in milliseconds; 0 where it makes sense to ask again at once. */
   readonly retryAfterMs?: number;
+  /** `X-Request-Id` of the answer, which the vendor's support asks for. */
+  readonly requestId?: string;
 }
 
 /** How one poll came out. */

@@ -5,6 +5,8 @@ export interface LastError {
   readonly code: string;
   readonly httpStatus: number | null;
   readonly message: string;
+  /** `X-Request-Id` of the answer; null when it had none, or no answer came. */
+  readonly requestId: string | null;
 }
 
 /** What is known of a job from its polls so far, over all processes; it travels with the job when it is parked. */
@@ -89,8 +91,9 @@ export function remember(history: PollHistory, answer: PollAnswer, polledAt: num
   };
 }
 
-const lastErrorOf = ({ code, httpStatus, message }: FailedCall): LastError => ({
+const lastErrorOf = ({ code, httpStatus, message, requestId }: FailedCall): LastError => ({
   code: code.slice(0, 64),
   httpStatus,
   message: message.slice(0, MAX_TEXT),
+  requestId: requestId?.slice(0, 128) ?? null,
 });

@@ -1,3 +1,5 @@
+export { announceEndpoint, type CancelResult, UnknownEndpointError } from './cancel.js';
+export { InvalidCursorError } from './cursor.js';
 export type { Backlog, Duty } from './housekeeper.js';
 export { JOB_STATES, QueueInspector, type QueueState } from './inspector.js';
 export {
@@ -9,11 +11,13 @@ export {
   type PollJob,
 } from './job.js';
 export { type JobEventMap, JobEvents, type PolledJob } from './job-events.js';
+export { CFW_JOB_STATES, type CfwJobState, type CfwJobStatus, type CfwListedJob } from './job-status.js';
+export { type JobPage, type ListJobsOptions, MAX_LIMIT } from './listing.js';
 export { type QueueLoad, queueLoad } from './load.js';
 export {
+  type CancelledJob,
   CfwJobProducer,
   type CfwJobProducerOptions,
-  type CfwJobStatus,
   type EnqueuedJob,
   InvalidJobError,
   parseRequests,

@@ -40,7 +40,7 @@ export const jobDataSchema = z.object(
         error: `must have at most ${MAX_METADATA_BYTES} bytes as JSON`,
       })
       // For JSON Schema, which cannot know what a custom check accepts.
-      .meta({ type: 'object' })
+      .meta({ type: 'object', additionalProperties: true })
       .nullish(),
     /** The trace it belongs to. As the standard has it, one that cannot be read is left out: no job fails for that. */
     traceparent: z.string().regex(TRACEPARENT).nullish().catch(undefined),

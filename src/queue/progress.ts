@@ -10,7 +10,15 @@ const progressSchema = z
     dueAt: z.number().optional(),
     polls: z.int().min(0),
     errorCounts: z.record(z.string(), z.int()),
-    lastError: z.object({ code: z.string(), httpStatus: z.int().nullable(), message: z.string() }).nullable(),
+    lastError: z
+      .object({
+        code: z.string(),
+        httpStatus: z.int().nullable(),
+        message: z.string(),
+        // Older versions wrote none.
+        requestId: z.string().nullable().default(null),
+      })
+      .nullable(),
     cfwStatus: z.string().nullable(),
     beginTime: z.string().nullable(),
     endTime: z.string().nullable(),

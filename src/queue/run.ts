@@ -32,9 +32,14 @@ export interface RunContext {
   /** Whether the job may wait here for so long; after `true`, `release` is called at the end of the wait. */
   readonly hold: (delayMs: number) => Promise<boolean>;
   readonly release: () => void;
+  /** Whether the watch of the job was cancelled. */
+  readonly isCancelled: (id: string) => Promise<boolean>;
   /** Adds the queue job that stands for the CFW job, unless it is there. */
   readonly forward: (taken: Taken, job: PollJob) => Promise<Forwarded>;
 }
+
+/** Ends the poll loop: the event of the job is published. */
+const CANCELLED = new Error('the watch of the job was cancelled');
 
 /** A call that is under way, or waits to begin. */
 interface PendingCall {
@@ -119,7 +124,13 @@ export class JobRun {
       return { kind: 'done', value: await forward(taken, job), forget: false };
     }
     if (taken.attempts <= 1) options.events.emit('accepted', job);
-    const result = await this.#poll(job, enqueuedAt, deadline, progress);
+    const result = await this.#poll(job, enqueuedAt, deadline, progress).catch((error: unknown) => {
+      if (error !== CANCELLED) throw error;
+    });
+    if (result === undefined) {
+      const published = await options.publisher.find(job);
+      return { kind: 'done', value: published ?? { status: 'failed', entryId: '' }, forget: false };
+    }
     if (result.kind === 'park') {
       const { until: dueAt, history } = result;
       const until = this.#turnIsFar ? Math.max(dueAt, now() + NO_TURN_DELAY_MS) : dueAt;
@@ -144,12 +155,15 @@ export class JobRun {
     return await pollUntilEnd({
       poll: async (maxMs) => {
         let begunAt: number | undefined;
+        // Asked for while the call is under way, so that it takes no time: a cancelled job gets one more call at the most.
+        const cancelled = this.#context.isCancelled(id);
         const answer = await this.#makeCall(job, maxMs, () => {
           begunAt = performance.now();
           options.events.emit('calling');
           lateMs = Math.max(0, now() - dueAt);
         });
         tookMs = begunAt === undefined ? null : performance.now() - begunAt;
+        if (await cancelled) throw CANCELLED;
         // The next one is due at once, unless it is held.
         if (answer !== undefined) dueAt = now();
         return answer;

@@ -1,4 +1,5 @@
-import { createRequire } from 'node:module';
+// Under another name: bundles of esbuild's that are ES modules have a createRequire of their own by their users' banners.
+import { createRequire as createOwnRequire } from 'node:module';
 import { SpanKind, type Telemetry, TelemetryAttributes, trace } from 'bullmq';
 import { VERSION } from '../lib/version.js';
 import type { Taken } from './store.js';
@@ -18,9 +19,9 @@ export interface HostTelemetry {
 export function hostTelemetry(): HostTelemetry {
   const host = (globalThis as { [OPENTELEMETRY]?: { readonly trace?: unknown } })[OPENTELEMETRY];
   if (host?.trace === undefined) return {};
-  const require = createRequire(import.meta.url);
-  const { ROOT_CONTEXT } = require('@opentelemetry/api') as typeof import('@opentelemetry/api');
-  const { BullMQOtel } = require('bullmq-otel') as typeof import('bullmq-otel');
+  const libraries = loadLibraries();
+  if (libraries === undefined) return {};
+  const { ROOT_CONTEXT, BullMQOtel } = libraries;
   const { tracer, contextManager } = new BullMQOtel({ tracerName: 'cfw-job-poller', version: VERSION });
   return {
     telemetry: {
@@ -65,4 +66,16 @@ export async function inTraceOf<T>(
     },
     opts.telemetry?.metadata,
   );
+}
+
+/** In a bundle they are not to be had, unless they are installed beside it; a service must run without its traces, too. */
+function loadLibraries() {
+  try {
+    const require = createOwnRequire(import.meta.url);
+    const { ROOT_CONTEXT } = require('@opentelemetry/api') as typeof import('@opentelemetry/api');
+    const { BullMQOtel } = require('bullmq-otel') as typeof import('bullmq-otel');
+    return { ROOT_CONTEXT, BullMQOtel };
+  } catch {
+    return undefined;
+  }
 }

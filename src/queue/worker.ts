@@ -243,6 +243,7 @@ export class JobWorker {
         progress: new ProgressWriter(redis, this.#key),
         hold: (delayMs) => this.#hold(delayMs),
         release: () => this.#slots.release(),
+        isCancelled: async (id) => (await redis.hexists(this.#key(id), 'cancelled').catch(() => 0)) === 1,
         forward: (taken, job) => forward(this.#queue, taken, job, now()),
       },
       queue: this.#queue,

@@ -1,6 +1,8 @@
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
 import type { RedisConfig, TlsConfig } from '../config/index.js';
 import { isCluster, type RedisClient } from './client.js';
+import { CLUSTER_RETRIES, retryForEver } from './copy.js';
+import { isDemoted, RedisUnavailableError } from './errors.js';
 
 const COMMON = {
   connectionName: 'cfw-job-poller',
@@ -14,15 +16,16 @@ const COMMON = {
 /** A server that was the master and is not any more says so; connecting anew finds the one that is, and asks it again. */
 const reconnectOnError = (error: Error) => (/READONLY|UNBLOCKED/.test(error.message) ? 2 : false);
 
-/** In a failover commands are sent again and again until the new master is known: that takes seconds, seldom minutes. */
-const CLUSTER_RETRIES = { maxRedirections: 200, retryDelayOnFailover: 250, retryDelayOnClusterDown: 250 };
-
 /** How Redis's servers are found again. */
 interface Patience {
   /** The pause before connecting is tried for the `times`-th time; null gives up. */
   readonly retry: (times: number) => number | null;
   readonly lazyConnect: boolean;
   readonly enableAutoPipelining: boolean;
+  /** Bound of one command, in milliseconds. */
+  readonly commandTimeout?: number;
+  /** Whether an error makes ioredis connect anew and send the command again. */
+  readonly reconnectOnError?: (error: Error) => 2 | false;
 }
 
 /**
@@ -30,23 +33,36 @@ interface Patience {
  * again that were under way when the connection broke, so each must be safe to run twice.
  */
 export function serviceRedis(config: RedisConfig): RedisClient {
-  const retry = (times: number) => Math.min(100 * 2 ** Math.min(times, 5), 2_000);
   // What is sent in one turn of the event loop goes out in one write: a poll of a parked job is several commands.
-  return connect(config, { retry, lazyConnect: false, enableAutoPipelining: true });
+  return connect(config, { retry: retryForEver, lazyConnect: false, enableAutoPipelining: true, reconnectOnError });
 }
 
 /** How long a command waits for Redis to answer for the first time, in milliseconds. */
 const FIRST_ANSWER_MS = 5_000;
+/** How long a command waits for each further answer. */
+const ANSWER_MS = 5_000;
 
-/** Redis cannot be reached. */
-export class RedisUnreachableError extends Error {
-  override readonly name = 'RedisUnreachableError';
+/**
+ * Lends a command that a person waits for a connection. It never waits without a bound: a Redis that cannot be reached, is
+ * silent, is a replica or refuses ends it with one sentence.
+ *
+ * @throws {RedisUnavailableError} if Redis cannot be used.
+ */
+export async function withCommandRedis<T>(config: RedisConfig, use: (redis: RedisClient) => Promise<T>): Promise<T> {
+  const redis = await commandRedis(config);
+  try {
+    return await use(redis);
+  } catch (error) {
+    throw inWords(error, address(config, redis));
+  } finally {
+    redis.disconnect();
+  }
 }
 
 /**
- * A connection for a command that a person waits for: where Redis cannot be reached it says so at once.
+ * A connection for a command that a person waits for: if Redis cannot be reached it says so at once.
  *
- * @throws {RedisUnreachableError}
+ * @throws {RedisUnavailableError}
  */
 export async function commandRedis(config: RedisConfig): Promise<RedisClient> {
   let connected = false;
@@ -55,14 +71,16 @@ export async function commandRedis(config: RedisConfig): Promise<RedisClient> {
     retry: (times) => (connected ? Math.min(100 * times, 2_000) : null),
     lazyConnect: true,
     enableAutoPipelining: false,
+    commandTimeout: ANSWER_MS,
   });
   let cause: (Error & { lastNodeError?: Error }) | undefined;
   redis.on('error', (error: Error) => {
     cause = error;
   });
   // The bound of connecting does not cover a Redis that takes the connection and is silent.
+  let isLate = false;
   const late = setTimeout(() => {
-    cause = new Error(`no answer within ${FIRST_ANSWER_MS / 1_000} s`);
+    isLate = true;
     redis.disconnect();
   }, FIRST_ANSWER_MS);
   try {
@@ -71,13 +89,30 @@ export async function commandRedis(config: RedisConfig): Promise<RedisClient> {
   } catch (error) {
     const where = address(config, redis);
     redis.disconnect();
-    const reason = cause?.lastNodeError ?? cause ?? (error as Error);
-    throw new RedisUnreachableError(`${where} cannot be used: ${reason.message || reason.name}`);
+    const silent = isLate || isTimeout(error) ? new Error(`no answer within ${FIRST_ANSWER_MS / 1_000} s`) : undefined;
+    const reason = silent ?? cause?.lastNodeError ?? cause ?? (error as Error);
+    throw new RedisUnavailableError(`${where} cannot be used: ${reason.message || reason.name}`, { cause: reason });
   } finally {
     clearTimeout(late);
   }
   connected = true;
   return redis;
+}
+
+/** Whether a command has run into `commandTimeout`. */
+function isTimeout(error: unknown): boolean {
+  return (error as Error).message === 'Command timed out';
+}
+
+/** Puts what Redis answered to a command into one sentence that says where. */
+function inWords(error: unknown, where: string): unknown {
+  if (!(error instanceof Error)) return error;
+  const answer = error instanceof RedisUnavailableError && error.cause instanceof Error ? error.cause : error;
+  const unusable = (why: string) => new RedisUnavailableError(`${where} ${why}`, { cause: error });
+  if (isDemoted(answer)) return unusable('is a replica, which takes no writes: point REDIS_URL to its master');
+  if (isTimeout(answer)) return unusable(`has not answered for ${ANSWER_MS / 1_000} s`);
+  if (answer.name === 'ReplyError' || answer !== error) return unusable(`cannot be used: ${answer.message}`);
+  return error;
 }
 
 function address(config: RedisConfig, redis: RedisClient): string {
@@ -88,14 +123,14 @@ function address(config: RedisConfig, redis: RedisClient): string {
   return isCluster(redis) ? 'Redis' : `Redis at ${redis.options.host}:${redis.options.port}`;
 }
 
-function connect(config: RedisConfig, { retry, lazyConnect, enableAutoPipelining }: Patience): RedisClient {
+function connect(config: RedisConfig, { retry, lazyConnect, ...patience }: Patience): RedisClient {
   const login = () => currentLogin(config);
   const options = {
     ...COMMON,
     ...login(),
     ...tlsOptions(config.tls),
     maxRetriesPerRequest: null,
-    enableAutoPipelining,
+    ...patience,
   };
   switch (config.kind) {
     case 'server': {
@@ -105,7 +140,6 @@ function connect(config: RedisConfig, { retry, lazyConnect, enableAutoPipelining
         new Redis({
           ...options,
           ...tls,
-          reconnectOnError,
           host: hostname.replace(/[[\]]/g, '') || '127.0.0.1',
           port: Number(port || 6379),
           db: Number(pathname.slice(1) || 0),
@@ -119,7 +153,6 @@ function connect(config: RedisConfig, { retry, lazyConnect, enableAutoPipelining
       return keepLogin(
         new Redis({
           ...options,
-          reconnectOnError,
           sentinels: [...config.sentinels],
           name: config.name,
           ...(config.sentinelPassword === undefined ? {} : { sentinelPassword: config.sentinelPassword.reveal() }),
@@ -135,7 +168,7 @@ function connect(config: RedisConfig, { retry, lazyConnect, enableAutoPipelining
     case 'cluster':
       return keepClusterLogin(
         new Cluster([...config.nodes], {
-          redisOptions: options,
+          redisOptions: { ...options, reconnectOnError: null },
           clusterRetryStrategy: retry,
           // In a failover, commands that went out together are not sent again to the new master.
           enableAutoPipelining: false,

@@ -5,9 +5,12 @@ export class UnfitRedisError extends Error {
   override readonly name = 'UnfitRedisError';
 }
 
-/** What is wrong with how Redis is set up. `refuse`: jobs or events would be lost without a crash of anything. */
+/**
+ * What is wrong with how Redis is set up. `refuse`: jobs or events would be lost without a crash of anything. `replica`: it
+ * takes no writes, which may pass with a failover.
+ */
 export interface RedisFinding {
-  readonly severity: 'refuse' | 'warn';
+  readonly severity: 'refuse' | 'replica' | 'warn';
   readonly message: string;
 }
 
@@ -66,7 +69,12 @@ function judge(where: string, info: Readonly<Record<string, string>>): RedisFind
     maxmemory = '0',
     maxmemory_policy: policy = 'noeviction',
     aof_enabled: aof,
+    role,
   } = info;
+  if (role === 'slave') {
+    const message = `${where} is a replica, which takes no writes: point REDIS_URL to its master`;
+    findings.push({ severity: 'replica', message });
+  }
   if (isOlder(version, OLDEST_VERSION)) {
     findings.push({
       severity: 'refuse',

@@ -22,4 +22,5 @@ export {
   NOTHING_KNOWN,
 } from './learned.js';
 export { ScheduleLearner, type ScheduleLearnerOptions } from './learner.js';
+export { type PlotStep, plotSteps } from './plot.js';
 export { DurationMemory, type DurationMemoryOptions } from './store.js';

@@ -1,4 +1,4 @@
-import { timingSafeEqual } from 'node:crypto';
+import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { sign } from '../cfw/index.js';
 
 /** The gateway refuses signatures that are older or newer than this, in milliseconds. */
@@ -6,6 +6,16 @@ const MAX_AGE_MS = 900_000;
 /** More wrong signatures in a row than this lock the key, for this long. */
 const MAX_WRONG = 5;
 const LOCK_MS = 300_000;
+const AUTHORIZATION = /^SDK-HMAC-SHA256 Access=(\S+), SignedHeaders=(\S+), Signature=([0-9a-f]{64})$/;
+
+/** A request whose signature is checked. */
+export interface SignedCall {
+  readonly method: string;
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, unknown>>;
+  /** As it was sent; the signature covers it. */
+  readonly body: Uint8Array;
+}
 
 /** A stand-in for the gateway's check of AK/SK signatures: one key. */
 export class SimulatedAccessKey {
@@ -28,8 +38,8 @@ export class SimulatedAccessKey {
   }
 
   /** @returns what is wrong with the request's signature, undefined where nothing is. */
-  problem(method: string, url: URL, headers: Readonly<Record<string, unknown>>): string | undefined {
-    const problem = this.isLocked ? 'the key is locked' : this.#problem(method, url, headers);
+  problem(call: SignedCall): string | undefined {
+    const problem = this.isLocked ? 'the key is locked' : this.#problem(call);
     if (problem === undefined) {
       this.checked.right += 1;
       this.#wrongInARow = 0;
@@ -41,10 +51,8 @@ export class SimulatedAccessKey {
     return problem;
   }
 
-  #problem(method: string, url: URL, headers: Readonly<Record<string, unknown>>): string | undefined {
-    const match = /^SDK-HMAC-SHA256 Access=(\S+), SignedHeaders=(\S+), Signature=([0-9a-f]{64})$/.exec(
-      String(headers.authorization),
-    );
+  #problem({ method, url, headers, body }: SignedCall): string | undefined {
+    const match = AUTHORIZATION.exec(String(headers.authorization));
     if (match === null) return 'the Authorization header is malformed';
     const [, accessKey, signedHeaders = '', given = ''] = match;
     if (accessKey !== this.accessKey) return 'the access key does not exist';
@@ -60,7 +68,45 @@ export class SimulatedAccessKey {
       return `the signature is expired: signed ${new Date(signedAt).toISOString()}, now ${new Date().toISOString()}`;
     }
     const signed = Object.fromEntries(names.map((name) => [name, String(headers[name] ?? '')]));
-    const { signature } = sign(this.secretKey, { method, url, headers: signed });
+    const { signature } = sign(this.secretKey, { method, url, headers: signed, body });
     return timingSafeEqual(Buffer.from(signature), Buffer.from(given)) ? undefined : 'the signature is wrong';
+  }
+}
+
+/** The permanent key, and the temporary ones that sources have issued. */
+export class SimulatedKeys {
+  readonly permanent = new SimulatedAccessKey();
+  /** Temporary keys that were issued so far. */
+  issued = 0;
+  readonly #temporary = new Map<string, { key: SimulatedAccessKey; expiresAt: number }>();
+
+  /** @returns a temporary key in the form of IAM. */
+  issue(lifeMs: number): { access: string; secret: string; securitytoken: string; expires_at: string } {
+    this.issued += 1;
+    const access = `TEMPORARY${randomBytes(8).toString('hex').toUpperCase()}`;
+    const secret = randomBytes(20).toString('hex');
+    const key = new SimulatedAccessKey({ accessKey: access, secretKey: secret });
+    key.securityToken = randomBytes(300).toString('base64');
+    const expiresAt = Date.now() + lifeMs;
+    this.#temporary.set(access, { key, expiresAt });
+    return { access, secret, securitytoken: key.securityToken, expires_at: new Date(expiresAt).toISOString() };
+  }
+
+  /** Secret keys and security tokens of the temporary keys. */
+  get secrets(): readonly string[] {
+    return [...this.#temporary.values()].flatMap(({ key }) => [key.secretKey, key.securityToken ?? '']);
+  }
+
+  /** Ends all temporary keys at once. */
+  revoke(): void {
+    this.#temporary.clear();
+  }
+
+  /** @returns what is wrong with the request's signature, undefined if nothing is. */
+  problem(call: SignedCall): string | undefined {
+    const [, accessKey = ''] = AUTHORIZATION.exec(String(call.headers.authorization)) ?? [];
+    const temporary = this.#temporary.get(accessKey);
+    if (temporary === undefined) return this.permanent.problem(call);
+    return Date.now() >= temporary.expiresAt ? 'the temporary key has expired' : temporary.key.problem(call);
   }
 }

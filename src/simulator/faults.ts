@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
+import type { SimulatorReply } from './http.js';
 
 /** Errors by name, as the vendor's references word them. */
 const ERRORS = {
@@ -82,7 +82,7 @@ export class FaultScript {
 /** Acts a fault out; the answer that would have been given is needed for those that spoil it. */
 export async function actOut(
   fault: Fault,
-  reply: FastifyReply,
+  reply: SimulatorReply,
   answer: { data?: { status: string } },
 ): Promise<unknown> {
   const healthy = JSON.stringify(answer);

@@ -1,13 +1,36 @@
 import { randomBytes } from 'node:crypto';
-import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { actOut, type Fault, FaultScript, faultSchema } from './faults.js';
+import type { SimulatorReply, SimulatorServer } from './http.js';
 
-/** A stand-in for IAM: one user, and tokens that are scoped to one project each. */
+/** What a token is good for; neither: it is unscoped. */
+export interface SimulatedScope {
+  readonly projectId?: string | undefined;
+  readonly domainId?: string | undefined;
+}
+
+interface Issued {
+  readonly token: string;
+  readonly body: { token: Record<string, unknown> };
+  readonly scope: SimulatedScope;
+  readonly expiresAt: number;
+}
+
+type Refusal = 'malformed' | 'wrong-user' | 'wrong-token' | 'no-role';
+
+/** A stand-in for IAM, a Keystone v3: one user, one application credential, and tokens of every scope. */
 export class SimulatedIam {
   readonly user: string;
+  readonly userId = 'simulator-user-id';
   readonly domain: string;
+  readonly domainId = 'simulator-domain-id';
   password: string;
+  /** It belongs to one project. */
+  readonly applicationCredential = {
+    id: 'simulator-application-credential',
+    secret: 'simulator-application-secret',
+    projectId: 'my-project',
+  };
   /** How long new tokens live, in milliseconds. */
   tokenLifeMs: number;
   /** What this clock shows in addition to the machine's, in milliseconds. */
@@ -16,8 +39,12 @@ export class SimulatedIam {
   readonly calls: { at: number; projectId: string | undefined; status: number }[] = [];
   /** Projects that the user has a role in; undefined: any. */
   projects: readonly string[] | undefined;
+  /** The service type of CFW in the catalogue; undefined: it has none. */
+  catalogueType: string | undefined = 'cfw';
+  /** Base URL of this simulator, for the catalogue. */
+  serviceUrl = '';
   #faults = new FaultScript([]);
-  readonly #tokens = new Map<string, { projectId: string; expiresAt: number }>();
+  readonly #tokens = new Map<string, Issued>();
 
   constructor({ user = 'simulator-user', domain = 'simulator-domain', password = 'simulator-password' } = {}) {
     this.user = user;
@@ -26,11 +53,15 @@ export class SimulatedIam {
     this.tokenLifeMs = 86_400_000;
   }
 
-  /** Whether a token is good for a project, and if not, whether it is good for another one. */
+  /** Whether a token is good for a project, and if not, whether it is good for something else. */
   check(token: string, projectId: string): 'good' | 'other-project' | 'bad' {
-    const known = this.#tokens.get(token);
-    if (known === undefined || Date.now() >= known.expiresAt) return 'bad';
-    return known.projectId === projectId ? 'good' : 'other-project';
+    if (!this.isKnown(token)) return 'bad';
+    return this.#tokens.get(token)?.scope.projectId === projectId ? 'good' : 'other-project';
+  }
+
+  /** Whether a token has been issued and has not ended. */
+  isKnown(token: string): boolean {
+    return Date.now() < (this.#tokens.get(token)?.expiresAt ?? 0);
   }
 
   /** Ends all tokens at once, as a change of permissions does. */
@@ -44,74 +75,127 @@ export class SimulatedIam {
   }
 
   /** @returns a new token and its body, or why there is none. */
-  issue(body: unknown): { token: string; body: object; projectId: string } | 'malformed' | 'wrong-user' | 'no-role' {
+  issue(body: unknown, withCatalogue = false): Issued | Refusal {
     const { success, data } = tokenRequest.safeParse(body);
     if (!success) return 'malformed';
-    const { user } = data.auth.identity.password;
-    const projectId = data.auth.scope.project.id;
-    if (user.name !== this.user || user.domain.name !== this.domain || user.password !== this.password)
+    const { identity, scope } = data.auth;
+    if ('application_credential' in identity) {
+      const { id, secret } = identity.application_credential;
+      const known = this.applicationCredential;
+      if (id !== known.id || secret !== known.secret) return 'wrong-user';
+      // Keystone refuses a scope: the credential has its own.
+      if (scope !== undefined) return 'malformed';
+      return this.issueFor({ projectId: known.projectId }, withCatalogue, 'application_credential');
+    }
+    if ('token' in identity) {
+      if (!this.isKnown(identity.token.id)) return 'wrong-token';
+    } else if (!this.#isUser(identity.password.user)) {
       return 'wrong-user';
+    }
+    const method = 'token' in identity ? 'token' : 'password';
+    if (scope === undefined || scope === 'unscoped') return this.issueFor({}, withCatalogue, method);
+    if ('domain' in scope) {
+      return this.#isDomain(scope.domain)
+        ? this.issueFor({ domainId: this.domainId }, withCatalogue, method)
+        : 'no-role';
+    }
+    // Clients may name a project by its id or its name; here both are the same.
+    const projectId = 'id' in scope.project ? scope.project.id : scope.project.name;
     if (this.projects !== undefined && !this.projects.includes(projectId)) return 'no-role';
+    return this.issueFor({ projectId }, withCatalogue, method);
+  }
+
+  /** @returns a new token for the user, without asking who it is. */
+  issueFor(scope: SimulatedScope, withCatalogue = false, method = 'password'): Issued {
     // As long as real ones: several KB.
     const token = `MII${randomBytes(3_000).toString('base64')}`;
     const issuedAt = Date.now();
-    this.#tokens.set(token, { projectId, expiresAt: issuedAt + this.tokenLifeMs });
     const time = (at: number) => new Date(at + this.clockOffsetMs).toISOString().replace('Z', '000Z');
-    const domain = { id: 'simulated', name: this.domain };
-    return {
+    const domain = { id: this.domainId, name: this.domain };
+    const { projectId, domainId } = scope;
+    const isScoped = projectId !== undefined || domainId !== undefined;
+    const issued: Issued = {
       token,
-      projectId,
+      scope,
+      expiresAt: issuedAt + this.tokenLifeMs,
       body: {
         token: {
-          methods: ['password'],
+          methods: [method],
           issued_at: time(issuedAt),
           expires_at: time(issuedAt + this.tokenLifeMs),
-          user: { id: 'simulated', name: this.user, domain },
-          project: { id: projectId, name: projectId, domain },
-          roles: [{ id: 'simulated', name: 'reader' }],
-          catalog: [],
+          user: { id: this.userId, name: this.user, domain },
+          ...(projectId === undefined ? {} : { project: { id: projectId, name: projectId, domain } }),
+          ...(domainId === undefined ? {} : { domain }),
+          ...(isScoped ? { roles: [{ id: 'simulated', name: 'reader' }] } : {}),
+          ...(isScoped && withCatalogue ? { catalog: this.#catalogue(projectId ?? '') } : {}),
         },
       },
     };
+    this.#tokens.set(token, issued);
+    return issued;
   }
 
-  /** The routes of Keystone v3 that a client needs to get a token. */
-  serve(server: FastifyInstance): void {
-    server.get('/v3', async ({ host }) => ({
-      version: { id: 'v3.14', status: 'stable', links: [{ rel: 'self', href: `http://${host}/v3` }] },
-    }));
-    server.post('/v3/auth/tokens', async ({ body }, reply) => {
-      const asked = {
-        at: Date.now(),
-        projectId: tokenRequest.safeParse(body).data?.auth.scope.project.id,
-        status: 201,
-      };
+  #isUser(user: z.output<typeof userSchema>): boolean {
+    if (user.password !== this.password) return false;
+    return 'id' in user ? user.id === this.userId : user.name === this.user && this.#isDomain(user.domain);
+  }
+
+  #isDomain(domain: z.output<typeof reference>): boolean {
+    return 'id' in domain ? domain.id === this.domainId : domain.name === this.domain;
+  }
+
+  #catalogue(projectId: string): object[] {
+    const service = (type: string, url: string) => ({
+      id: `simulated-${type}`,
+      type,
+      name: type,
+      endpoints: ['public', 'internal'].map((kind) => ({
+        id: `simulated-${type}-${kind}`,
+        interface: kind,
+        region: 'simulator-region',
+        region_id: 'simulator-region',
+        url: kind === 'public' ? url : 'http://127.0.0.1:1',
+      })),
+    });
+    const { catalogueType } = this;
+    return [
+      service('identity', `${this.serviceUrl}/v3`),
+      ...(catalogueType === undefined ? [] : [service(catalogueType, `${this.serviceUrl}/v3/${projectId}`)]),
+    ];
+  }
+
+  /** The routes of Keystone v3 that clients need to discover it, and to get and validate tokens. */
+  serve(server: SimulatorServer): void {
+    const version = (host: string) => ({
+      id: 'v3.14',
+      status: 'stable',
+      updated: '2020-04-07T00:00:00Z',
+      links: [{ rel: 'self', href: `http://${host}/v3/` }],
+      'media-types': [{ base: 'application/json', type: 'application/vnd.openstack.identity-v3+json' }],
+    });
+    // Clients that know no version begin here; "multiple choices" is what Keystone answers.
+    server.get('/', async ({ host }, reply) => reply.code(300).send({ versions: { values: [version(host)] } }));
+    for (const path of ['/v3', '/v3/']) server.get(path, async ({ host }) => ({ version: version(host) }));
+    server.get('/v3/auth/tokens', async ({ headers }, reply) => {
+      if (!this.isKnown(String(headers['x-auth-token']))) return keystoneError(reply, 401, UNAUTHORIZED);
+      const subject = String(headers['x-subject-token']);
+      if (!this.isKnown(subject)) return keystoneError(reply, 404, 'Could not find token.');
+      return reply.header('X-Subject-Token', subject).send(this.#tokens.get(subject)?.body);
+    });
+    server.post('/v3/auth/tokens', async ({ body, query }, reply) => {
+      const asked = { at: Date.now(), projectId: projectAskedFor(body), status: 201 };
       this.calls.push(asked);
       const fault = this.#faults.next();
       if (fault !== undefined) {
         asked.status = 0;
         return await actOut(fault, reply, {});
       }
-      const issued = this.issue(body);
+      const issued = this.issue(body, !Object.hasOwn(query, 'nocatalog'));
       if (typeof issued === 'object') {
         return reply.code(201).header('X-Subject-Token', issued.token).send(issued.body);
       }
-      if (issued === 'malformed') {
-        asked.status = 400;
-        const message = 'Expecting a user with password and domain, and a project as scope.';
-        return reply.code(400).send({ error: { code: 400, title: 'Bad Request', message } });
-      }
-      asked.status = 401;
-      if (issued === 'no-role') {
-        // Keystone does not tell whether it is the user, the password or the project.
-        const message = 'The request you have made requires authentication.';
-        return reply.code(401).send({ error: { code: 401, title: 'Unauthorized', message } });
-      }
-      return reply.code(401).send({
-        error: { code: 401, title: 'Unauthorized', message: 'The username or password is wrong.' },
-        error_code: 'IAM.0062',
-        error_msg: 'The username or password is wrong.',
-      });
+      asked.status = issued === 'malformed' ? 400 : 401;
+      return refuse(reply, issued);
     });
   }
 
@@ -125,17 +209,49 @@ export class SimulatedIam {
   }
 }
 
-const name = z.object({ name: z.string() });
+const UNAUTHORIZED = 'The request you have made requires authentication.';
+
+function keystoneError(reply: SimulatorReply, code: number, message: string, more: object = {}): SimulatorReply {
+  const title = code === 400 ? 'Bad Request' : code === 404 ? 'Not Found' : 'Unauthorized';
+  return reply.code(code).send({ error: { code, title, message }, ...more });
+}
+
+function refuse(reply: SimulatorReply, refusal: Refusal): SimulatorReply {
+  if (refusal === 'malformed') {
+    const message =
+      'Expecting a method (password, token, application_credential) with what it needs, and a project, a domain or nothing as scope.';
+    return keystoneError(reply, 400, message);
+  }
+  // Keystone does not tell whether it is the user, the password or the project.
+  if (refusal !== 'wrong-user') return keystoneError(reply, 401, UNAUTHORIZED);
+  const message = 'The username or password is wrong.';
+  return keystoneError(reply, 401, message, { error_code: 'IAM.0062', error_msg: message });
+}
+
+function projectAskedFor(body: unknown): string | undefined {
+  const scope = tokenRequest.safeParse(body).data?.auth.scope;
+  if (scope === undefined || scope === 'unscoped' || !('project' in scope)) return undefined;
+  return 'id' in scope.project ? scope.project.id : scope.project.name;
+}
+
+const reference = z.union([z.object({ id: z.string() }), z.object({ name: z.string() })]);
+const userSchema = z.union([
+  z.object({ id: z.string(), password: z.string() }),
+  z.object({ name: z.string(), password: z.string(), domain: reference }),
+]);
 const tokenRequest = z.object({
   auth: z.object({
-    identity: z.object({
-      methods: z.tuple([z.literal('password')]),
-      password: z.object({ user: z.object({ name: z.string(), password: z.string(), domain: name }) }),
-    }),
-    // Clients may name a project by its id or its name; here both are the same.
-    scope: z.object({
-      project: z.union([z.object({ id: z.string() }), name.transform((project) => ({ id: project.name }))]),
-    }),
+    identity: z.union([
+      z.object({ methods: z.tuple([z.literal('password')]), password: z.object({ user: userSchema }) }),
+      z.object({ methods: z.tuple([z.literal('token')]), token: z.object({ id: z.string() }) }),
+      z.object({
+        methods: z.tuple([z.literal('application_credential')]),
+        application_credential: z.object({ id: z.string(), secret: z.string() }),
+      }),
+    ]),
+    scope: z
+      .union([z.object({ project: reference }), z.object({ domain: reference }), z.literal('unscoped')])
+      .optional(),
   }),
 });
 

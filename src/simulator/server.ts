@@ -1,9 +1,10 @@
-import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { SimulatedAccessKey } from './access-key.js';
+import { type SimulatedAccessKey, SimulatedKeys } from './access-key.js';
 import { actOut, type Fault } from './faults.js';
+import { type SimulatorReply, type SimulatorRequest, SimulatorServer } from './http.js';
 import { SimulatedIam } from './iam.js';
 import { type Drawing, type JobScript, jobScriptSchema, SimulatedJob } from './jobs.js';
+import { createSources, type SimulatedSources, serveSources } from './sources.js';
 
 /** How the simulator behaves. */
 export interface SimulatorOptions extends Partial<Drawing> {
@@ -14,7 +15,7 @@ export interface SimulatorOptions extends Partial<Drawing> {
   /** Draws what goes wrong with a call, where its job's script has nothing. */
   readonly drawFault?: () => Fault | undefined;
   /** Sees each call of the job API before it is answered. */
-  readonly onCall?: (call: Pick<FastifyRequest, 'method' | 'url' | 'headers'>) => void;
+  readonly onCall?: (call: Pick<SimulatorRequest, 'method' | 'url' | 'headers'>) => void;
 }
 
 /** A running simulator. */
@@ -25,8 +26,12 @@ export interface Simulator {
   token: string;
   /** IAM, under `{url}/v3`: what `OS_AUTH_URL` takes. */
   readonly iam: SimulatedIam;
-  /** The key whose signatures it accepts. */
+  /** The permanent key whose signatures it accepts. */
   readonly key: SimulatedAccessKey;
+  /** That key, and the temporary ones that its sources have issued. */
+  readonly keys: SimulatedKeys;
+  /** Where temporary keys come from: metadata service, pod identity, OpenID Connect, roles. */
+  readonly sources: SimulatedSources;
   /** Makes a job that behaves as scripted. */
   addJob(script: JobScript): SimulatedJob;
   /** All jobs, oldest first. */
@@ -45,7 +50,8 @@ interface JobPath {
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
   const { port = 0, onCall, drawFault } = options;
   const iam = new SimulatedIam();
-  const key = new SimulatedAccessKey();
+  const keys = new SimulatedKeys();
+  const sources = createSources();
   const drawing: Drawing = {
     medianMs: options.medianMs ?? 5_000,
     sigma: options.sigma ?? 0.35,
@@ -61,23 +67,30 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     return job;
   };
 
-  const server = Fastify({ forceCloseConnections: true, exposeHeadRoutes: false });
-  server.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) => {
+  const server = new SimulatorServer((error, reply) => {
     const message = error instanceof z.ZodError ? z.prettifyError(error) : error.message;
     return reply
       .code(error instanceof z.ZodError ? 400 : (error.statusCode ?? 500))
       .send({ error_code: 'CFW.00200001', error_msg: message });
   });
 
+  const signatureProblem = (request: SimulatorRequest): string | undefined =>
+    keys.problem({
+      method: request.method,
+      url: new URL(request.url, `http://${request.headers.host}`),
+      headers: request.headers,
+      body: request.rawBody,
+    });
+
   /** Answers what the gateway answers to whom it does not know; false where it knows. */
-  const refuse = (request: FastifyRequest<{ Params: { projectId: string } }>, reply: FastifyReply): boolean => {
+  const refuse = (request: SimulatorRequest<{ projectId: string }>, reply: SimulatorReply): boolean => {
     const answer = (httpStatus: number, error_code: string, error_msg: string) => {
       void reply.code(httpStatus).send({ error_code, error_msg });
       return true;
     };
-    const { headers, method, params } = request;
+    const { headers, params } = request;
     if (headers.authorization !== undefined) {
-      const problem = key.problem(method, new URL(request.url, `http://${headers.host}`), headers);
+      const problem = signatureProblem(request);
       return problem !== undefined && answer(401, 'APIGW.0301', `Incorrect IAM authentication information: ${problem}`);
     }
     const token = String(headers['x-auth-token'] ?? '');
@@ -91,7 +104,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
 
   // The vendor's API.
 
-  server.get<{ Params: JobPath }>('/v3/:projectId/jobs/:jobId', async (request, reply) => {
+  server.get('/v3/:projectId/jobs/:jobId', async (request: SimulatorRequest<JobPath>, reply) => {
     calls += 1;
     onCall?.(request);
     if (refuse(request, reply)) return reply;
@@ -106,9 +119,9 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     return fault === undefined ? job.answer() : await actOut(fault, reply, job.answer());
   });
 
-  server.post<{ Params: { projectId: string }; Body: { name?: string } | null }>(
+  server.post(
     '/v2/:projectId/firewall',
-    async (request, reply) => {
+    async (request: SimulatorRequest<{ projectId: string }, { name?: string } | null>, reply) => {
       if (refuse(request, reply)) return reply;
       const { jobId } = addJob({ projectId: request.params.projectId });
       return { job_id: jobId, data: { id: jobId, name: request.body?.name ?? '' } };
@@ -116,6 +129,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   );
 
   iam.serve(server);
+  serveSources(server, { sources, keys, iam, signatureProblem });
 
   // The control surface: scripts jobs, tells what was asked for.
 
@@ -123,7 +137,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     return reply.code(201).send(addJob(jobScriptSchema.parse(request.body)));
   });
   server.get('/simulator/jobs', async () => ({ calls, jobs: [...jobs.values()] }));
-  server.get<{ Params: JobPath }>('/simulator/jobs/:projectId/:jobId', async ({ params }, reply) => {
+  server.get('/simulator/jobs/:projectId/:jobId', async ({ params }: SimulatorRequest<JobPath>, reply) => {
     return jobs.get(`${params.projectId}/${params.jobId}`) ?? reply.code(404).send({ error_msg: 'no such job' });
   });
 
@@ -136,7 +150,9 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     url: '',
     token: options.token ?? 'simulator-token',
     iam,
-    key,
+    key: keys.permanent,
+    keys,
+    sources,
     addJob,
     jobs: () => [...jobs.values()],
     calls: () => calls,
@@ -144,5 +160,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       await server.close();
     },
   };
-  return Object.assign(simulator, { url: await server.listen({ host: '127.0.0.1', port }) });
+  const url = await server.listen({ host: '127.0.0.1', port });
+  iam.serviceUrl = url;
+  return Object.assign(simulator, { url });
 }

@@ -112,12 +112,32 @@ describe('an answer about a job', () => {
     expect(parseJobResponse(body)).toEqual({ kind: 'job', status: 'Failed', beginTime: null, endTime: null });
   });
 
-  it.each(['Pending', 'success', 'SUCCESS', ' Success', '成功', 'constructor'])(
-    'keeps the status "%s" as it is',
-    (status) => {
-      expect(parseJobResponse({ data: { status } })?.status).toBe(status);
-    },
-  );
+  it.each(['Pending', 'succeeded', 'Succes', '成功', 'constructor'])('keeps the status "%s" as it is', (status) => {
+    expect(parseJobResponse({ data: { status } })?.status).toBe(status);
+  });
+
+  it.each([
+    ['SUCCESS', 'Success'],
+    ['success', 'Success'],
+    [' Success\n', 'Success'],
+    ['FAILED', 'Failed'],
+    ['running', 'Running'],
+  ])('knows the status "%s" as %s', (status, known) => {
+    expect(parseJobResponse({ data: { status } })?.status).toBe(known);
+  });
+
+  it('may have a code and a message beside it that say that all is well', () => {
+    const body = { code: 'OK', message: 'success', error: null, data: { status: 'Success' } };
+    expect(parseJobResponse(body)?.status).toBe('Success');
+  });
+
+  it.each([
+    { error_code: 'X', data: { status: 'Success' } },
+    { errorCode: 'X', data: { status: 'Success' } },
+    { error: { code: 'X' }, data: { status: 'Success' } },
+  ])('is not one that is about an error too: %j', (body) => {
+    expect(parseJobResponse(body)).toBeUndefined();
+  });
 
   it.each([
     undefined,
@@ -153,6 +173,17 @@ describe('an error', () => {
   });
 
   it.each([
+    { error_code: 'X', error_msg: 'no' },
+    { errorCode: 'X', errorMsg: 'no' },
+    { code: 'X', message: 'no' },
+    { error: { code: 'X', message: 'no' } },
+    { error: { error_code: 'X', error_msg: 'no' } },
+    { error: { errorCode: 'X', errorMsg: 'no' }, request_id: '1' },
+  ])('is read in this form too: %j', (body) => {
+    expect(parseErrorResponse(body)).toEqual({ code: 'X', message: 'no' });
+  });
+
+  it.each([
     { error_code: 'X' },
     { error_code: 'X', error_msg: null },
     { error_code: 'X', error_msg: { en: 'no' }, request_id: '1' },
@@ -161,17 +192,25 @@ describe('an error', () => {
     expect(parseErrorResponse(body)).toEqual({ code: 'X', message: '' });
   });
 
+  it.each([{ error_msg: 'no' }, { message: 'no' }, { error: { code: 401, message: 'no' } }])(
+    'may have a message only: %j',
+    (body) => {
+      expect(parseErrorResponse(body)).toEqual({ code: undefined, message: 'no' });
+    },
+  );
+
   it.each([
     undefined,
     null,
     'CFW.00200005',
     [],
     {},
-    { error_msg: 'no code' },
+    { error: null },
+    { error: 'no' },
     { error_code: null },
     { error_code: '' },
     { error_code: 400 },
-    { error: { code: 401, message: 'Keystone' } },
+    { code: 200, data: { status: 'Success' } },
   ])('is not %j', (body) => {
     expect(parseErrorResponse(body)).toBeUndefined();
   });
@@ -181,7 +220,7 @@ it('is no reason to throw, whatever JSON comes', () => {
   const value = fc.jsonValue();
   const bodies = fc.oneof(
     value,
-    fc.record({ data: value, error_code: value, error_msg: value }, { requiredKeys: [] }),
+    fc.record({ data: value, error_code: value, error_msg: value, code: value, error: value }, { requiredKeys: [] }),
     fc.record({ data: fc.record({ status: value, begin_time: value, end_time: value }, { requiredKeys: [] }) }),
   );
   fc.assert(

@@ -9,7 +9,7 @@ import { beforeEach, describe, expect, it } from '@jest/globals';
 import { CLI, run } from '../support/command.js';
 import { append } from '../support/events.js';
 import { eventually } from '../support/eventually.js';
-import { useRedis } from '../support/redis.js';
+import { TestRedis, useRedis } from '../support/redis.js';
 import { environment, PROJECT, useCleanUp } from '../support/sidecar.js';
 
 const server = useRedis();
@@ -149,6 +149,32 @@ describe('the command', () => {
     expect(stderr).toMatch(message);
     expect(stderr).not.toMatch(/Redis at/);
     expect(code).toBe(2);
+  });
+
+  it('says in one line that Redis is a replica, where it would have to write', async () => {
+    const replica = await TestRedis.start();
+    start.onEnd(() => replica.stop());
+    await replica.client.replicaof('127.0.0.1', Number(new URL(server.redis.url).port));
+    const env = { ...base(), REDIS_URL: replica.url };
+    const where = `Redis at ${new URL(replica.url).host}`;
+    const sentence = `${where} is a replica, which takes no writes: point REDIS_URL to its master`;
+    const [enqueue, doctor, status, dead] = await Promise.all([
+      run(['enqueue', 'x'], env),
+      run(['doctor'], env),
+      run(['status', 'x'], env),
+      run(['dead', 'list'], env),
+    ]);
+    expect(enqueue).toEqual({ code: 1, stdout: '', stderr: `cfw-job-poller: ${sentence}\n` });
+    expect([doctor.code, doctor.stdout.match(/^fail +redis\b.*/gm)]).toEqual([1, [expect.stringContaining(sentence)]]);
+    // Reading is what a replica is for.
+    expect([status.code, status.stderr]).toEqual([1, expect.stringMatching(/is not known/)]);
+    expect(dead.code).toBe(0);
+  });
+
+  it('reads hundreds of thousands of ids', async () => {
+    const ids = Array.from({ length: 200_000 }, (_, n) => `not/${n}`).join('\n');
+    const { code, stderr } = await run(['enqueue', '-'], base(), ids);
+    expect([code, stderr]).toEqual([2, expect.stringMatching(/nothing was enqueued: .*; and 199980 more\n$/)]);
   });
 
   it('enqueues, also from standard input, all or none', async () => {

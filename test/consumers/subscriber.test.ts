@@ -342,12 +342,36 @@ describe('a subscriber', () => {
     expect(seen).toEqual(['a', 'b', 'c', 'd']);
   });
 
+  it('reports errors of Redis to onError, and under its old name to onTrouble', async () => {
+    await server.redis.client.set(STREAM, 'no stream');
+    const errors: string[] = [];
+    const troubles: string[] = [];
+    subscribe({ onError: ({ message }) => errors.push(message) });
+    subscribe({ consumer: 'two', onTrouble: ({ message }) => troubles.push(message) });
+    await eventually(() => errors.length > 0 && troubles.length > 0);
+    expect([errors[0], troubles[0]]).toEqual([
+      expect.stringMatching(/^WRONGTYPE/),
+      expect.stringMatching(/^WRONGTYPE/),
+    ]);
+  });
+
+  it('warns of errors that last if nothing listens to them', async () => {
+    await server.redis.client.set(STREAM, 'no stream');
+    const warn = jest.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    ends.push(() => warn.mockRestore());
+    subscribe({});
+    await eventually(() => warn.mock.calls.length > 0);
+    expect(warn.mock.calls[0]?.[0]).toMatch(
+      /^\{cfw\}:events cannot be read for now, and is tried again and again: WRONGTYPE/,
+    );
+  });
+
   it('refuses options that do not fit, naming each', () => {
     for (const [change, message] of [
-      [{ group: '' }, /^group: "" does not fit/],
-      [{ concurrency: 0 }, /^concurrency: 0 does not fit; allowed is a whole number from 1 to 10000$/],
-      [{ claimIdleMs: 5 }, /^claimIdleMs: 5 does not fit/],
-      [{ from: 'begin' }, /^from: "begin" does not fit; allowed is start, end or the id of an entry$/],
+      [{ group: '' }, /^group is invalid: ""; expected a name$/],
+      [{ concurrency: 0 }, /^concurrency is invalid: 0; expected a whole number from 1 to 10000$/],
+      [{ claimIdleMs: 5 }, /^claimIdleMs is invalid: 5;/],
+      [{ from: 'begin' }, /^from is invalid: "begin"; expected start, end or the id of an entry$/],
     ] as const) {
       expect(() => new CfwJobEventSubscriber({ ...options(), handler: () => {}, ...change })).toThrow(message);
     }

@@ -8,12 +8,19 @@ import { eventually } from '../support/eventually.js';
 
 describe('the demo', () => {
   it('creates twenty firewalls, tells each end once, and says that all is right', async () => {
+    const keep = new Command(['demo', '--keep']);
     const { code, stdout, stderr } = await run(['demo']);
     expect(stderr).toBe('');
     expect(stdout).toContain('each job ended in exactly one right event');
     expect(stdout).toMatch(/^events +20 for 20 jobs: \d+ completed, [1-9]\d* failed$/m);
     expect(stdout).not.toContain('\u001b');
     expect(code).toBe(0);
+    // The same with --keep: it can still be looked at, until Ctrl-C.
+    await eventually(() => keep.stdout.includes('until Ctrl-C'), { what: 'the end of its jobs' });
+    const [, page = ''] = /in a browser: (\S+)/.exec(keep.stdout) ?? [];
+    expect(await (await fetch(page)).text()).toContain('>JOB_FAILED</td>');
+    keep.process.kill('SIGINT');
+    expect(await keep.exited).toEqual({ code: 0, signal: null });
   });
 
   it.each<readonly [string, (demo: Command) => unknown]>([

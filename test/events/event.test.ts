@@ -27,7 +27,7 @@ const COMPLETED: CfwJobEvent = {
     polls: 7,
     watchId: null,
     errorCounts: { 'APIGW.0308': 3, ECONNRESET: 1 },
-    lastError: { code: 'APIGW.0308', httpStatus: 429, message: 'too many calls, „langsam“' },
+    lastError: { code: 'APIGW.0308', httpStatus: 429, message: 'too many calls, „langsam“', requestId: 'b6c1…' },
     metadata: { orderId: '42', nested: { list: [1, null, 'ü'] } },
   },
 };
@@ -105,6 +105,11 @@ describe('a stream entry', () => {
     ['failed', FAILED],
   ])('gives back the %s event that it was made from', (_kind, event) => {
     expect(fromEntry('1-0', toEntry(event))).toEqual(event);
+  });
+
+  it('of an older version is read too, though its last error names no request', () => {
+    const { requestId: _, ...lastError } = COMPLETED.data.lastError as { requestId: string };
+    expect(fromEntry('1-0', entryWithData({ lastError })).data.lastError).toEqual({ ...lastError, requestId: null });
   });
 
   it('gives back metadata untouched, whatever it holds', () => {

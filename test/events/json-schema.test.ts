@@ -34,7 +34,7 @@ describe('the JSON Schema of data', () => {
     });
     const end = (jobId: string, change: Partial<CfwJobEventData> = {}) =>
       endOf({ ...eventOf(jobId).data, ...change, projectId: 'p', jobId });
-    const lastError = { code: 'APIGW.0308', httpStatus: 429, message: 'too many' };
+    const lastError = { code: 'APIGW.0308', httpStatus: 429, message: 'too many', requestId: 'abc' };
     await publisher.publish(end('a', { beginTime: '2026-11-24T00:00:00.000Z', metadata: { a: [1, { b: null }] } }));
     await publisher.publish(end('b', { metadata: null, watchId: 'again' }));
     for (const reason of ['JOB_FAILED', 'JOB_NOT_FOUND', 'TIMED_OUT', 'ACCESS_DENIED', 'INVALID_REQUEST'] as const) {

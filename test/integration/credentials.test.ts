@@ -4,9 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from '@jest/globals';
+import { discover } from '../../src/client.js';
+import { loadConfig } from '../../src/config/index.js';
 import { CfwJobProducer } from '../../src/index.js';
 import { NEW_HISTORY } from '../../src/polling/index.js';
 import type { Simulator } from '../../src/simulator/index.js';
+import { ALL_KINDS, issuerOf, RENEWED_KINDS, simulatorWithKinds } from '../support/credentials.js';
 import { eventually } from '../support/eventually.js';
 import { useRedis } from '../support/redis.js';
 import { environment, PROJECT, useCleanUp } from '../support/sidecar.js';
@@ -69,16 +72,31 @@ const lines = (log: readonly string[], msg: string) =>
   log.map((line) => JSON.parse(line)).filter((line) => line.msg === msg);
 
 describe('each kind of credentials', () => {
-  it.each<Kind>(['token', 'iam', 'aksk'])('%s takes jobs to their ends', async (kind) => {
-    const simulator = await start.simulator();
-    const sidecar = await start.sidecar(withCredentials(kind, simulator));
-    const jobs = await enqueue(simulator, 20, (n) => n * 50);
-    const events = await server.redis.waitForEvents(20);
+  it.each(ALL_KINDS)('%s takes jobs to their ends', async (kind) => {
+    const { simulator, envOf } = await simulatorWithKinds(start);
+    const { CFW_AUTH_TOKEN: _, ...env } = environment(server.redis, simulator);
+    const sidecar = await start.sidecar({ ...env, CFW_REQUEST_TIMEOUT: '10s', ...envOf(kind) });
+    const jobs = await enqueue(simulator, 10, (n) => n * 30);
+    const events = await server.redis.waitForEvents(10);
     expect(events.every(({ data }) => data.status === 'completed' && data.lastError === null)).toBe(true);
     expect(jobs.reduce((sum, job) => sum + job.callTimes.length, 0)).toBe(simulator.calls());
     const ready = await fetch(`${sidecar.url}/readyz`);
     expect([ready.status, await ready.json()]).toMatchObject([200, { ready: true }]);
   });
+
+  it.each(['iam, by an application credential', 'cloud, by an application credential'])(
+    '%s needs no endpoint: the catalogue has it, and the project',
+    async (kind) => {
+      const { simulator, envOf } = await simulatorWithKinds(start);
+      const { CFW_AUTH_TOKEN: _, CFW_ENDPOINT: __, CFW_PROJECT_ID: ___, ...env } = environment(server.redis, simulator);
+      const config = await discover(loadConfig({ ...env, ...envOf(kind) }));
+      expect(config.cfw.endpoint).toBe(simulator.url);
+      simulator.iam.catalogueType = undefined;
+      await expect(discover(loadConfig({ ...env, ...envOf(kind) }))).rejects.toThrow(
+        'CFW_ENDPOINT is needed: the catalogue of IAM has no public endpoint of CFW',
+      );
+    },
+  );
 
   it("of AK/SK is one that the vendor's own signer agrees with, on every call", async () => {
     const wrong: string[] = [];
@@ -183,6 +201,95 @@ describe('a credential that ends', () => {
     // The first, one for each 2.25 s (three quarters of a life), one for the revocation.
     expect(simulator.iam.calls.length).toBeLessThanOrEqual(1 + Math.ceil(seconds / 2.25) + 1);
     expect(simulator.iam.calls.every(({ status }) => status === 201)).toBe(true);
+  });
+});
+
+/** Jobs by each kind whose keys end, side by side: each kind has a simulator, a sidecar and a queue of its own. */
+describe('keys that end', () => {
+  /** Long enough that a busy machine makes calls with a key before it ends. */
+  const LIFE_MS = 3_000;
+
+  async function flow(kind: (typeof RENEWED_KINDS)[number]) {
+    const { simulator, envOf } = await simulatorWithKinds(start);
+    const issuer = issuerOf(kind, simulator);
+    issuer.live(LIFE_MS);
+    const { CFW_AUTH_TOKEN: _, ...env } = environment(server.redis, simulator);
+    const queueName = kind.replaceAll(/\W+/g, '-');
+    const eventStream = `{cfw}:${queueName}`;
+    const sidecar = await start.sidecar({
+      ...env,
+      CFW_REQUEST_TIMEOUT: '10s',
+      QUEUE_NAME: queueName,
+      EVENT_STREAM: eventStream,
+      ...envOf(kind),
+    });
+    const producer = new CfwJobProducer({ redis: server.redis.client, projectId: PROJECT, queueName, eventStream });
+    start.onEnd(() => producer.close());
+    let count = 0;
+    return {
+      simulator,
+      issuer,
+      sidecar,
+      /** Adds jobs, so that keys are needed, for as long as it takes. */
+      jobsUntil: (look: () => boolean) =>
+        eventually(async () => {
+          const jobs = [0, 100, 200].map((durationMs) =>
+            simulator.addJob({ projectId: PROJECT, durationMs, outcome: 'Success' }),
+          );
+          await producer.enqueueMany(jobs.map(({ jobId }) => ({ jobId, timeoutMs: 600_000 })));
+          count += jobs.length;
+          await sleep(100);
+          return look();
+        }),
+      /** How many jobs ended in any way but well, once all have ended. */
+      failures: async () => {
+        const entries = await eventually(async () => {
+          const all = await server.redis.client.xrange(eventStream, '-', '+');
+          return all.length >= count && all;
+        });
+        return entries.filter(([, fields]) => !fields.includes('cfw.job.completed')).length;
+      },
+    };
+  }
+
+  it('are renewed by one call each, and once more when they are revoked; no job fails', async () => {
+    await Promise.all(
+      RENEWED_KINDS.map(async (kind) => {
+        const { simulator, issuer, jobsUntil, failures } = await flow(kind);
+        await jobsUntil(() => issuer.calls().length >= 2);
+        simulator.keys.revoke();
+        simulator.iam.revoke();
+        await jobsUntil(() => issuer.calls().length >= 5);
+        expect([kind, await failures()]).toEqual([kind, 0]);
+        const calls = issuer.calls();
+        expect([kind, calls.every(({ status }) => status < 300)]).toEqual([kind, true]);
+        const tookMs = (calls.at(-1)?.at ?? 0) - (calls[0]?.at ?? 0);
+        // One for each 60 % of a life (75 % for tokens), the first, and one for the revocation.
+        expect([kind, calls.length <= 2 + tookMs / (0.6 * LIFE_MS)]).toEqual([kind, true]);
+      }),
+    );
+  });
+
+  it.each([
+    ['less than a key has left', 1],
+    // Pauses of 1, 2 and 4 s.
+    ['longer than a key lives', 3],
+  ])('fail no job while their source is away for %s, and it is asked at most once a second', async (_what, times) => {
+    await Promise.all(
+      RENEWED_KINDS.map(async (kind) => {
+        const { issuer, sidecar, jobsUntil, failures } = await flow(kind);
+        await jobsUntil(() => issuer.calls().length >= 1);
+        issuer.away(times);
+        const failed = () => issuer.calls().filter(({ status }) => status === 0);
+        await jobsUntil(() => failed().length === times && issuer.calls().at(-1)?.status !== 0);
+        expect([kind, await failures()]).toEqual([kind, 0]);
+        failed().forEach(({ at }, n, all) => {
+          // Measured where the calls arrive, so a slow machine may bring them a little nearer to one another.
+          if (n > 0) expect(at - (all[n - 1]?.at ?? 0)).toBeGreaterThan(800);
+        });
+        expect((await fetch(`${sidecar.url}/readyz`)).status).toBe(200);
+      }),
+    );
   });
 });
 

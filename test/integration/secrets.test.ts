@@ -2,8 +2,9 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { CfwJobProducer } from '../../src/index.js';
-import type { JobScript, Simulator } from '../../src/simulator/index.js';
+import type { JobScript } from '../../src/simulator/index.js';
 import { run } from '../support/command.js';
+import { ALL_KINDS, simulatorWithKinds } from '../support/credentials.js';
 import { eventually } from '../support/eventually.js';
 import { TestRedis } from '../support/redis.js';
 import { environment, PROJECT, useCleanUp } from '../support/sidecar.js';
@@ -26,93 +27,83 @@ const EVERY_FAULT: NonNullable<JobScript['faults']> = [
   'unauthorized',
 ].map((fault) => ({ fault: fault as 'echo' }));
 
-const KINDS: Record<string, (simulator: Simulator) => Record<string, string>> = {
-  token: ({ token }) => ({ CFW_AUTH_TOKEN: token }),
-  iam: ({ iam, url }) => ({
-    OS_AUTH_URL: `${url}/v3`,
-    OS_USERNAME: iam.user,
-    OS_PASSWORD: iam.password,
-    OS_USER_DOMAIN_NAME: iam.domain,
-  }),
-  aksk: ({ key }) => ({
-    HUAWEICLOUD_SDK_AK: key.accessKey,
-    HUAWEICLOUD_SDK_SK: key.secretKey,
-    HUAWEICLOUD_SDK_SECURITY_TOKEN: key.securityToken ?? '',
-  }),
-};
-
 describe('secrets', () => {
-  it.each(Object.keys(KINDS))(
-    'of the kind %s are nowhere to be seen, whatever fails, at LOG_LEVEL=trace',
-    async (kind) => {
-      const redis = await TestRedis.start({ appendOnly: true });
-      start.onEnd(() => redis.stop());
-      const secrets = new Set<string>();
-      const simulator = await start.simulator({
-        token: 'a-ready-token-that-nobody-must-see',
-        onCall: ({ headers }) => {
-          for (const name of ['x-auth-token', 'x-security-token', 'authorization']) {
-            if (headers[name] !== undefined) secrets.add(String(headers[name]));
-          }
-          const signature = /Signature=(\w+)/.exec(String(headers.authorization))?.[1];
-          if (signature !== undefined) secrets.add(signature);
-        },
-      });
-      simulator.key.securityToken = 'a-security-token-that-nobody-must-see';
-      const { CFW_AUTH_TOKEN: _, ...env } = environment(redis, simulator);
-      Object.assign(env, KINDS[kind]?.(simulator), { LOG_LEVEL: 'trace', HTTP_TOKEN: 'an-http-token-nobody-must-see' });
-      for (const name of ['CFW_AUTH_TOKEN', 'OS_PASSWORD', 'HUAWEICLOUD_SDK_AK', 'HUAWEICLOUD_SDK_SK', 'HTTP_TOKEN']) {
-        if (env[name] !== undefined) secrets.add(env[name]);
-      }
-      secrets.add(new URL(redis.url).password);
-
-      const sidecar = start.command(['start'], env);
-      const { url } = await sidecar.logged('sidecar started');
-      const producer = new CfwJobProducer({ redis: redis.client, projectId: PROJECT });
-      const jobs = [
-        ...EVERY_FAULT.map((fault) => [fault]),
-        EVERY_FAULT,
-        [{ fault: 'echo' as const, times: 1_000 }],
-      ].map((faults) => simulator.addJob({ projectId: PROJECT, durationMs: 200, faults }));
-      await producer.enqueueMany(jobs.map(({ jobId }) => ({ jobId, timeoutMs: 12_000 })));
-      const bad = await run(['start'], { ...env, POLL_TIMEOUT: 'soon', HTTP_PORT: 'x' });
-      expect(bad.code).toBe(2);
-      await eventually(async () => (await redis.events()).length === jobs.length, { timeoutMs: 60_000 });
-      // The credential is refused in the end, so that all there is to tell about that is told, too.
-      simulator.iam.password = simulator.token = simulator.key.secretKey = 'changed';
-      simulator.iam.revoke();
-      const { jobId } = simulator.addJob({ projectId: PROJECT, durationMs: 60_000 });
-      await producer.enqueue({ jobId, timeoutMs: 2_000 });
-      await eventually(async () => (await redis.events()).length === jobs.length + 1);
-      const answers = await Promise.all(
-        ['/healthz', '/readyz', '/none'].map(async (path) => await (await fetch(`${url}${path}`)).text()),
-      );
-      const status = await run(['status', jobs[0]?.jobId ?? ''], env);
-      await producer.close();
-      await sidecar.kill('SIGTERM');
-
-      // The append-only file holds each write that Redis has ever seen.
-      const folder = join(redis.folder, 'appendonlydir');
-      const written = await Promise.all((await readdir(folder)).map((file) => readFile(join(folder, file), 'utf8')));
-      const events = JSON.stringify(await redis.events());
-      const places = {
-        log: sidecar.stdout,
-        stderr: sidecar.stderr,
-        bad: bad.stdout + bad.stderr,
-        answers: answers.join(),
-        status: status.stdout + status.stderr,
-        events,
-        written: written.join(),
-      };
-      expect(places.log).toContain('"code":"APIGW.0601"');
-      expect(places.log).toContain('[secret]');
-      expect(places.log).toContain('credentials rejected');
-      expect(secrets.size).toBeGreaterThanOrEqual(3);
-      for (const [place, text] of Object.entries(places)) {
-        for (const secret of secrets) {
-          if (text.includes(secret)) throw new Error(`${place} shows the secret ${secret.slice(0, 30)}…`);
+  it.each(ALL_KINDS)('of the kind %s are nowhere to be seen, whatever fails, at LOG_LEVEL=trace', async (kind) => {
+    const redis = await TestRedis.start({ appendOnly: true });
+    start.onEnd(() => redis.stop());
+    const secrets = new Set<string>();
+    const { simulator, envOf } = await simulatorWithKinds(start, {
+      token: 'a-ready-token-that-nobody-must-see',
+      onCall: ({ headers }) => {
+        for (const name of ['x-auth-token', 'x-security-token', 'authorization']) {
+          if (headers[name] !== undefined) secrets.add(String(headers[name]));
         }
+        const signature = /Signature=(\w+)/.exec(String(headers.authorization))?.[1];
+        if (signature !== undefined) secrets.add(signature);
+      },
+    });
+    const { iam, key, keys, sources } = simulator;
+    const { CFW_AUTH_TOKEN: _, ...env } = environment(redis, simulator);
+    Object.assign(env, envOf(kind), { LOG_LEVEL: 'trace', HTTP_TOKEN: 'an-http-token-nobody-must-see' });
+    if (kind === 'aksk') {
+      key.securityToken = env.HUAWEICLOUD_SDK_SECURITY_TOKEN = 'a-security-token-that-nobody-must-see';
+    }
+    // Keys and tokens that are renewed meanwhile are secrets, too.
+    iam.tokenLifeMs = 3_000;
+    for (const source of Object.values(sources)) source.lifeMs = 3_000;
+    const known = [simulator.token, iam.password, iam.applicationCredential.secret, key.accessKey, key.secretKey];
+    for (const secret of [...known, sources.podIdentity.token, sources.oidc.jwt]) secrets.add(secret);
+    secrets.add(env.HTTP_TOKEN ?? '');
+    secrets.add(new URL(redis.url).password);
+
+    const sidecar = start.command(['start'], env);
+    const { url } = await sidecar.logged('sidecar started');
+    const producer = new CfwJobProducer({ redis: redis.client, projectId: PROJECT });
+    const jobs = [...EVERY_FAULT.map((fault) => [fault]), EVERY_FAULT, [{ fault: 'echo' as const, times: 1_000 }]].map(
+      (faults) => simulator.addJob({ projectId: PROJECT, durationMs: 200, faults }),
+    );
+    await producer.enqueueMany(jobs.map(({ jobId }) => ({ jobId, timeoutMs: 12_000 })));
+    const bad = await run(['start'], { ...env, POLL_TIMEOUT: 'soon', HTTP_PORT: 'x' });
+    expect(bad.code).toBe(2);
+    await eventually(async () => (await redis.events()).length === jobs.length, { timeoutMs: 60_000 });
+    // The credential is refused in the end, so that all there is to tell about that is told, too.
+    iam.password = iam.applicationCredential.secret = simulator.token = key.secretKey = 'changed';
+    sources.podIdentity.token = sources.oidc.jwt = 'changed';
+    sources.metadata.hasAgency = false;
+    iam.revoke();
+    for (const secret of keys.secrets) secrets.add(secret);
+    keys.revoke();
+    const { jobId } = simulator.addJob({ projectId: PROJECT, durationMs: 60_000 });
+    await producer.enqueue({ jobId, timeoutMs: 2_000 });
+    await eventually(async () => (await redis.events()).length === jobs.length + 1);
+    const answers = await Promise.all(
+      ['/healthz', '/readyz', '/none'].map(async (path) => await (await fetch(`${url}${path}`)).text()),
+    );
+    const status = await run(['status', jobs[0]?.jobId ?? ''], env);
+    await producer.close();
+    await sidecar.kill('SIGTERM');
+
+    // The append-only file holds each write that Redis has ever seen.
+    const folder = join(redis.folder, 'appendonlydir');
+    const written = await Promise.all((await readdir(folder)).map((file) => readFile(join(folder, file), 'utf8')));
+    const events = JSON.stringify(await redis.events());
+    const places = {
+      log: sidecar.stdout,
+      stderr: sidecar.stderr,
+      bad: bad.stdout + bad.stderr,
+      answers: answers.join(),
+      status: status.stdout + status.stderr,
+      events,
+      written: written.join(),
+    };
+    expect(places.log).toContain('"code":"APIGW.0601"');
+    expect(places.log).toContain('[secret]');
+    expect(places.log).toContain('credentials rejected');
+    expect(secrets.size).toBeGreaterThanOrEqual(3);
+    for (const [place, text] of Object.entries(places)) {
+      for (const secret of secrets) {
+        if (text.includes(secret)) throw new Error(`${place} shows the secret ${secret.slice(0, 30)}…`);
       }
-    },
-  );
+    }
+  });
 });

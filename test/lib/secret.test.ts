@@ -97,7 +97,9 @@ describe('a secret from a file', () => {
     ['no good by its own rule', (file) => writeFileSync(file, 'new-but-bad'), 'must not be bad'],
   ])('stays as it was while the file is %s, which is reported once', (_what, spoil, problem) => {
     const file = fileWith('first\n');
-    const secret = Secret.fromFile(file, (text) => (text.includes('bad') ? 'must not be bad' : undefined));
+    const secret = Secret.fromFile(file, {
+      check: (text) => (text.includes('bad') ? 'must not be bad' : undefined),
+    });
     const states: (string | undefined)[] = [];
     secret.onFileState((state) => states.push(state));
     spoil(file);

@@ -140,11 +140,11 @@ describe('the history', () => {
 
   it('counts no call and no error where the call was withheld, but keeps why', () => {
     const before = historyOf([0, job('Running')], [5, failure('transient')]);
-    const answer = failure('withheld', { code: 'IAM.0062', httpStatus: 401, message: 'locked' });
+    const answer = failure('withheld', { code: 'IAM.0062', httpStatus: 401, message: 'locked', requestId: 'r1' });
     expect(remember(before, answer, T0 + 10_000)).toEqual({
       ...before,
       lastPollAt: T0 + 10_000,
-      lastError: { code: 'IAM.0062', httpStatus: 401, message: 'locked' },
+      lastError: { code: 'IAM.0062', httpStatus: 401, message: 'locked', requestId: 'r1' },
     });
   });
 
@@ -165,7 +165,7 @@ describe('the history', () => {
     );
     expect(history).toMatchObject({
       cfwStatus: 'Pending',
-      lastError: { code: 'ECONNRESET', httpStatus: null, message: 'reset' },
+      lastError: { code: 'ECONNRESET', httpStatus: null, message: 'reset', requestId: null },
       errorCounts: { 'APIGW.0308': 1, ECONNRESET: 1 },
     });
   });
@@ -206,7 +206,7 @@ describe('the history', () => {
     const long = 'x'.repeat(100_000);
     let history = remember(NEW_HISTORY, job(long), T0);
     for (let n = 0; n < 100; n += 1) {
-      history = remember(history, failure('transient', { code: `${n}${long}`, message: long }), T0);
+      history = remember(history, failure('transient', { code: `${n}${long}`, message: long, requestId: long }), T0);
     }
     expect(JSON.stringify(history).length).toBeLessThan(5_000);
     expect(history.cfwStatus).toHaveLength(500);

@@ -1,5 +1,7 @@
+import { spawnSync } from 'node:child_process';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { CfwJobProducer } from '../../src/index.js';
+import { Redis } from 'ioredis';
+import { CfwJobProducer, InvalidJobError, RedisUnavailableError } from '../../src/index.js';
 import { eventually } from '../support/eventually.js';
 import { useRedis } from '../support/redis.js';
 import { environment, PROJECT, useCleanUp } from '../support/sidecar.js';
@@ -31,12 +33,12 @@ describe('the producer', () => {
     ]);
   });
 
-  it('takes many at once, the same job twice as one', async () => {
-    const jobs = Array.from({ length: 1_000 }, (_, n) => ({ jobId: `job-${n % 999}` }));
+  it('takes more than go in one round trip, in their order, the same job twice as one', async () => {
+    const jobs = Array.from({ length: 2_100 }, (_, n) => ({ jobId: `job-${n % 2_099}` }));
     const enqueued = await producer.enqueueMany(jobs);
-    expect(enqueued).toHaveLength(1_000);
-    expect(enqueued[999]).toEqual(enqueued[0]);
-    expect(await start.rawQueue(server.redis).getWaitingCount()).toBe(999);
+    expect(enqueued.map(({ jobId }) => jobId)).toEqual(jobs.map(({ jobId }) => jobId));
+    expect(enqueued[2_099]).toEqual(enqueued[0]);
+    expect(await start.rawQueue(server.redis).getWaitingCount()).toBe(2_099);
     expect(await producer.enqueueMany([])).toEqual([]);
   });
 
@@ -44,7 +46,8 @@ describe('the producer', () => {
     const simulator = await start.simulator();
     const { jobId } = simulator.addJob({
       projectId: PROJECT,
-      durationMs: 1_500,
+      // Time enough for a sidecar that starts slowly to see it running.
+      durationMs: 5_000,
       outcome: 'Failed',
       faults: [{ fault: 'unavailable' }],
     });
@@ -81,5 +84,88 @@ describe('the producer', () => {
     await start.rawQueue(server.redis).add('x', { projectId: PROJECT, jobId: 'unfit', timeoutMs: -1 }, unfit);
     await eventually(async () => (await server.redis.events()).length === 1);
     await eventually(async () => (await producer.status({ projectId: PROJECT, jobId: 'unfit' })) === undefined);
+  });
+
+  it('watches a job again whose end is forgotten, though BullMQ still knows it, and touches none that goes on', async () => {
+    const { client } = server.redis;
+    const ids = ['completed', 'failed', 'remembered', 'active', 'delayed', 'waiting'];
+    await producer.enqueueMany(ids.map((jobId) => ({ jobId })));
+    const key = (name: string) => `{cfw}:cfw-jobs:${name}`;
+    const queueId = (id: string) => `${PROJECT}.${id}`;
+    await client.del(key('wait'));
+    await client.rpush(key('wait'), queueId('waiting'));
+    await client.rpush(key('active'), queueId('active'));
+    await client.zadd(key('delayed'), 1, queueId('delayed'));
+    for (const id of ['completed', 'remembered']) await client.zadd(key('completed'), 1, queueId(id));
+    await client.zadd(key('failed'), 1, queueId('failed'));
+    for (const id of ids) await client.hset(key(queueId(id)), 'old', id);
+    await client.set(`{cfw}:events:published:${queueId('remembered')}`, '1-0 completed');
+
+    const again = await producer.enqueueMany(ids.map((jobId) => ({ jobId })));
+    expect(again.map(({ state }) => state)).toEqual(['queued', 'queued', 'completed', 'queued', 'queued', 'queued']);
+    const isOld = Object.fromEntries(
+      await Promise.all(ids.map(async (id) => [id, await client.hget(key(queueId(id)), 'old')])),
+    );
+    expect(isOld).toEqual({
+      completed: null,
+      failed: null,
+      remembered: 'remembered',
+      active: 'active',
+      delayed: 'delayed',
+      waiting: 'waiting',
+    });
+    expect((await client.lrange(key('wait'), 0, -1)).sort()).toEqual(['completed', 'failed', 'waiting'].map(queueId));
+    expect(await client.zcard(key('completed'))).toBe(1);
+    expect(await client.zcard(key('failed'))).toBe(0);
+  });
+
+  it('waits for Redis as long as it was told, and enqueues nothing after it has given up', async () => {
+    const broken = new Redis({ port: 1, retryStrategy: () => null });
+    broken.on('error', () => {});
+    const patient = new CfwJobProducer({ redis: broken, projectId: PROJECT, timeoutMs: 300 });
+    const given = await patient.enqueue({ jobId: 'a' }).catch((error: unknown) => error);
+    expect(given).toBeInstanceOf(RedisUnavailableError);
+    expect(given).toMatchObject({
+      message: expect.stringMatching(/ECONNREFUSED.* for 0.3 s$/),
+      cause: expect.any(Error),
+    });
+    await patient.close();
+
+    const impatient = new Redis(server.redis.url, { enableOfflineQueue: false });
+    impatient.on('error', () => {});
+    const atOnce = new CfwJobProducer({ redis: impatient, projectId: PROJECT });
+    await atOnce.enqueue({ jobId: 'b' });
+    await server.redis.crash();
+    const failed = await eventually(async () => await atOnce.enqueue({ jobId: 'c' }).catch((error: unknown) => error));
+    expect(failed).toMatchObject({ code: 'REDIS_UNAVAILABLE', message: expect.not.stringContaining(' for 30 s') });
+    await server.redis.restart();
+    await eventually(async () => (await atOnce.enqueue({ jobId: 'd' })).state === 'queued');
+    await atOnce.close();
+    impatient.disconnect();
+  });
+
+  it('keeps no process alive whose connection is closed', () => {
+    const program = `
+      const { Redis } = await import('ioredis');
+      const { CfwJobProducer } = await import('./dist/index.js');
+      const redis = new Redis(process.env.URL);
+      const { state } = await new CfwJobProducer({ redis, projectId: 'p' }).enqueue({ jobId: 'a' });
+      console.log(state);
+      redis.disconnect();`;
+    const { stdout, signal } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
+      env: { ...process.env, URL: server.redis.url },
+      encoding: 'utf8',
+      timeout: 60_000,
+    });
+    expect([stdout, signal]).toEqual(['queued\n', null]);
+  });
+
+  it('names the first of many problems and counts the rest', async () => {
+    const jobs = Array.from({ length: 1_000 }, (_, n) => ({ jobId: `not/${n}` }));
+    const refused = await producer.enqueueMany(jobs).catch((error: unknown) => error);
+    expect(refused).toBeInstanceOf(InvalidJobError);
+    const { code, message, problems } = refused as InvalidJobError;
+    expect([code, problems.length]).toEqual(['INVALID_JOB', 1_000]);
+    expect(message).toMatch(/^nothing was enqueued: jobs\[0\]\.jobId must be .*; and 980 more$/);
   });
 });

@@ -10,7 +10,6 @@ import { cfwEnvironment, PROJECT, useCleanUp } from '../support/sidecar.js';
 const redis = useRedisServers();
 const start = useCleanUp();
 const USER = 'cfw-job-poller';
-const QUEUE = '/dashboard/api/queues/cfw-jobs';
 
 /** Starts a sidecar and looks at all that an operator has to look at. */
 async function operate(toRedis: Record<string, string>): Promise<void> {
@@ -24,7 +23,7 @@ async function operate(toRedis: Record<string, string>): Promise<void> {
     const observation = { kind: 'ended', bin: binOf(60_000 + n * 1_000) as number } as const;
     await memory.learn(observation, 86_400_000, Date.now() - 3_600_000);
   }
-  const sidecar = start.command(['start', '--dashboard-writable'], env);
+  const sidecar = start.command(['start', '--writable'], env);
   const url = String((await sidecar.logged('sidecar started')).url);
   await eventually(async () => (await ask(url, '/readyz')).status === 200, { what: 'a ready sidecar' });
   await flow.end(await flow.enqueue(5, 500));
@@ -56,25 +55,23 @@ async function operate(toRedis: Record<string, string>): Promise<void> {
     expect(text).toContain(`cfw_job_poller_${series}\n`);
   }
 
-  const id = `${PROJECT}.${jobId}`;
-  const { json: list } = await ask(
-    url,
-    '/dashboard/api/queues?activeQueue=cfw-jobs&status=latest&page=1&jobsPerPage=10',
-  );
-  const [{ name, counts, jobs }] = list.queues;
-  expect([name, counts.delayed, counts.completed]).toEqual(['cfw-jobs', 1, 5]);
-  expect(jobs.map((job: { id: string }) => job.id)).toContain(id);
-  for (const path of [`/${id}`, `/${id}/logs`, '/metrics', '/rate-limit']) {
-    expect([path, (await ask(url, QUEUE + path)).status]).toEqual([path, 200]);
+  const listed = await ask(url, '/v1/jobs?limit=10');
+  expect(listed.json.jobs).toHaveLength(6);
+  expect(listed.json.jobs[0]).toMatchObject({ jobId, state: 'polling', lastError: { code: 'CFW.00500002' } });
+  for (const path of ['/', '/?state=failed', '/schedule', `/jobs/${PROJECT}/${jobId}`]) {
+    expect([path, (await ask(url, path)).status]).toEqual([path, 200]);
   }
-  for (const path of ['/pause', '/resume', `/${id}/promote`, '/clean/completed']) {
-    const { status } = await ask(url, QUEUE + path, { method: 'PUT' });
-    expect([path, status === 200 || status === 204]).toEqual([path, true]);
-  }
+  const events = await fetch(`${url}/v1/events?from=start`);
+  const { value } = (await events.body?.getReader().read()) ?? {};
+  expect(Buffer.from(value ?? []).toString()).toContain('retry:');
+  const waiting = ask(url, `/v1/jobs/${PROJECT}/${jobId}`, { headers: { prefer: 'wait=30' } });
+  const cancelled = await ask(url, `/v1/jobs/${PROJECT}/${jobId}`, { method: 'DELETE' });
+  expect(cancelled.json).toMatchObject({ state: 'failed', event: { data: { reason: 'CANCELLED' } } });
+  expect((await waiting).json).toEqual(cancelled.json);
   expect((await sidecar.kill('SIGTERM')).code).toBe(0);
 }
 
-describe('metrics and the dashboard', () => {
+describe('metrics and the page', () => {
   it('are all there for the user that docs/redis.md describes', async () => {
     const server = await redis.server();
     const admin = server.connect();

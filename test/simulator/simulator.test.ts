@@ -305,9 +305,14 @@ describe('IAM', () => {
     },
   );
 
-  it('refuses a wrong password, and a request that names no project', async () => {
+  it('refuses a wrong password', async () => {
     expect(errorOf(await askFor({ id: 'p' }, 'wrong'))).toEqual([401, 'IAM.0062', expect.any(String)]);
-    expect((await askFor(undefined)).statusCode).toBe(400);
+  });
+
+  it('gives an unscoped token for a request that names no project, which is good for none', async () => {
+    const { statusCode, headers, body } = await askFor(undefined);
+    expect([statusCode, JSON.parse(body).token.project]).toEqual([201, undefined]);
+    expect(simulator.iam.check(String(headers['x-subject-token']), 'p')).toBe('other-project');
   });
 });
 

@@ -1,5 +1,6 @@
 import { request } from 'node:http';
 import { text } from 'node:stream/consumers';
+import { expectAsDocumented } from './openapi.js';
 
 /** An answer as it came over the wire. */
 export interface Answer {
@@ -10,7 +11,10 @@ export interface Answer {
   readonly json: any;
 }
 
-/** Asks with the path and the headers just as they are given: `fetch` would tidy paths up, and knows no `Host`. */
+/**
+ * Asks a sidecar, with the path and the headers just as they are given: `fetch` would tidy paths up, and knows no `Host`. Each
+ * answer is held to the OpenAPI document.
+ */
 export async function ask(
   base: string,
   path: string,
@@ -18,7 +22,7 @@ export async function ask(
 ): Promise<Answer> {
   const { hostname, port } = new URL(base);
   const json = body !== undefined && typeof body !== 'string';
-  return await new Promise<Answer>((resolve, reject) => {
+  const given = await new Promise<Answer>((resolve, reject) => {
     const outgoing = request(
       {
         hostname,
@@ -42,4 +46,7 @@ export async function ask(
     outgoing.on('error', reject);
     outgoing.end(json ? JSON.stringify(body) : body);
   });
+  const contentType = given.headers['content-type'] as string | undefined;
+  expectAsDocumented({ method, path, status: given.status, contentType, text: given.text });
+  return given;
 }

@@ -5,16 +5,19 @@ export interface Proxy {
   readonly port: number;
   /** From now on nothing comes through on the connections that are open; new ones work. */
   freeze(): void;
+  /** From now on new connections lead to another port; those that are open stay. */
+  redirect(port: number): void;
   stop(): Promise<void>;
 }
 
 export async function startProxy(targetPort: number): Promise<Proxy> {
   const sockets = new Set<Socket>();
+  let target = targetPort;
   const server = createServer((socket) => {
-    const target = connect(targetPort, '127.0.0.1');
+    const onward = connect(target, '127.0.0.1');
     for (const [one, other] of [
-      [socket, target],
-      [target, socket],
+      [socket, onward],
+      [onward, socket],
     ] as const) {
       sockets.add(one);
       one.pipe(other);
@@ -32,6 +35,9 @@ export async function startProxy(targetPort: number): Promise<Proxy> {
     port: (server.address() as AddressInfo).port,
     freeze: () => {
       for (const socket of sockets) socket.unpipe().pause();
+    },
+    redirect: (port) => {
+      target = port;
     },
     stop: async () => {
       const closed = new Promise((resolve) => server.close(resolve));

@@ -4,7 +4,7 @@ import type { CredentialError } from './credential.js';
 /** Why calls are withheld. */
 export type Refusal = Pick<CredentialError, 'code' | 'httpStatus' | 'message'>;
 
-/** Nobody waits for leave any more. */
+/** The caller no longer waits for a permit. */
 export const GIVEN_UP: Refusal = { code: 'ABORTED', httpStatus: null, message: 'the call was given up' };
 
 /** The state of the credentials, for readiness and logs. */
@@ -12,28 +12,28 @@ export type CredentialState =
   | { readonly state: 'unproven' | 'accepted'; readonly since: number }
   | { readonly state: 'refused'; readonly since: number; readonly refusal: Refusal; readonly probeAt: number };
 
-/** Leave to make one call; it must be settled once. */
-export interface Pass {
+/** Permission to make one call; it must be settled once. */
+export interface Permit {
   /** CFW took the credential: it answered about the job, or about what this identity may do. */
   accepted(): void;
-  /** CFW or IAM refused the credential. */
+  /** CFW, or the source of the credential, refused it. */
   refused(refusal: Refusal, pausesMs: readonly number[]): void;
-  /** Nothing was learnt about the credential: no answer, or one from a gateway that is down. */
+  /** The call taught nothing about the credential: no answer, or one from a gateway that is down. */
   unknown(why: Refusal): void;
 }
 
 /**
- * A circuit breaker for a credential. One that is not proven is tried by one call at a time, while all others wait for how
- * that comes out; one that was refused is not used at all but by single probes after growing pauses. So neither key nor
- * account gets locked by our insisting, however many jobs wait.
+ * A circuit breaker that stands before every kind of credentials. A credential that is not proven is tried by one call at a
+ * time, and all others wait for the outcome. A credential that was refused is only used by single probes after growing
+ * pauses. So retries lock neither the key nor the account, and hammer no source, however many jobs wait.
  */
-export class CredentialGate {
+export class CredentialBreaker {
   readonly #onChange: (state: CredentialState) => void;
   #state: CredentialState = { state: 'unproven', since: Date.now() };
   #failures = 0;
-  /** Told apart from calls that went out before the last change: what they say is old. */
+  /** Grows with each change; the outcome of a call that went out before the last change no longer counts. */
   #generation = 0;
-  /** Resolves, once the trial is settled, to why nothing was learnt by it. */
+  /** Resolves, once the trial is settled, to why it taught nothing. */
   #trial: Promise<Refusal | undefined> | undefined;
 
   constructor(onChange: (state: CredentialState) => void = () => {}) {
@@ -45,14 +45,14 @@ export class CredentialGate {
   }
 
   /**
-   * @param signal gives up waiting for it.
-   * @returns leave for a call, or why there is none now.
+   * @param signal gives up waiting.
+   * @returns a permit for one call, or why there is none now.
    */
-  async enter(signal: AbortSignal): Promise<{ pass: Pass } | { withheld: Refusal }> {
+  async acquire(signal: AbortSignal): Promise<{ permit: Permit } | { withheld: Refusal }> {
     for (;;) {
       if (signal.aborted) return { withheld: GIVEN_UP };
       const state = this.#state;
-      if (state.state === 'accepted') return { pass: this.#pass(() => {}) };
+      if (state.state === 'accepted') return { permit: this.#permit(() => {}) };
       if (this.#trial === undefined) {
         if (state.state === 'refused' && Date.now() < state.probeAt) return { withheld: state.refusal };
         let settle: (why: Refusal | undefined) => void = () => {};
@@ -61,13 +61,13 @@ export class CredentialGate {
         });
         this.#trial = trial;
         return {
-          pass: this.#pass((why) => {
+          permit: this.#permit((why) => {
             if (this.#trial === trial) this.#trial = undefined;
             settle(why);
           }),
         };
       }
-      // While a refused credential is probed, nobody waits for that: it may take as long as a call may take.
+      // No call waits for the probe of a refused credential: it may take as long as a call may take.
       if (state.state === 'refused') return { withheld: state.refusal };
       let stopListening = () => {};
       const aborted = new Promise<undefined>((resolve) => {
@@ -78,7 +78,7 @@ export class CredentialGate {
     }
   }
 
-  /** Something about the credential has changed outside: it may be tried at once. */
+  /** The credential has changed outside, by a file say: it may be tried at once. */
   reset(): void {
     this.#generation += 1;
     this.#failures = 0;
@@ -87,7 +87,7 @@ export class CredentialGate {
     else this.#state = { state: 'unproven', since: Date.now() };
   }
 
-  #pass(settled: (why: Refusal | undefined) => void): Pass {
+  #permit(settled: (why: Refusal | undefined) => void): Permit {
     const generation = this.#generation;
     const isOld = () => generation !== this.#generation;
     return {
@@ -116,7 +116,7 @@ export class CredentialGate {
   #change(state: CredentialState): void {
     const before = this.#state.state;
     this.#state = state;
-    // A further refusal is no news, and neither is it that what was never doubted is accepted.
+    // A further refusal is no news, and neither is the first acceptance.
     if (state.state !== before && !(state.state === 'accepted' && before === 'unproven')) this.#onChange(state);
   }
 }

@@ -1,6 +1,6 @@
 /** A request that is about to be sent. */
 export interface OutgoingRequest {
-  readonly method: 'GET';
+  readonly method: 'GET' | 'POST';
   readonly url: URL;
   /** The project whose resource is asked for; tokens are scoped to one. */
   readonly projectId: string;
@@ -15,13 +15,13 @@ export interface Credential {
    * The headers that authenticate this one request; asked for anew for each attempt. Mostly they are there at once; a
    * promise is waited for within a bound.
    *
-   * @throws {CredentialError} where they cannot be had just now.
+   * @throws {CredentialError} if the headers are not available now.
    */
   authenticate(request: OutgoingRequest): AuthHeaders | Promise<AuthHeaders>;
   /**
    * CFW has refused these headers (401).
    *
-   * @returns whether there is something new to try at once: a token not yet used, or a file that has changed.
+   * @returns whether there is something new to try at once: a token or key not yet used, or a file that has changed.
    */
   refused(headers: AuthHeaders): boolean;
   /** Watches files that hold secrets, and calls when one has changed. @returns how to stop that */
@@ -30,35 +30,62 @@ export interface Credential {
   secrets(): readonly string[];
 }
 
-/** The headers for a request cannot be had. */
+/** What a source of keys or tokens gave, for logs, metrics and `doctor`. */
+export type SourceEvent =
+  | {
+      readonly outcome: 'issued';
+      /** When it ends, by the clock of this machine; epoch milliseconds. */
+      readonly expiresAt: number;
+      /** Whether it took the place of an earlier one. */
+      readonly isRenewal: boolean;
+    }
+  | {
+      /** The source answered otherwise, or did not answer. */
+      readonly outcome: 'refused' | 'unreachable';
+      readonly error: CredentialError;
+    };
+
+/** Hears of each request to a source. */
+export type SourceObserver = (event: SourceEvent) => void;
+
+/** The headers for a request are not available. */
 export class CredentialError extends Error {
   override readonly name = 'CredentialError';
   readonly code: string;
   readonly httpStatus: number | null;
   /** Refused for what we are (a wrong password), rather than unavailable just now. */
   readonly refused: boolean;
+  /** The credential is good, but not for the project of this request: other projects are not affected. */
+  readonly denied: boolean;
   /** When asking again makes sense, in milliseconds from now. */
   readonly retryAfterMs: number | undefined;
+  /** After a refusal: the pauses between probes, in milliseconds; the last one repeats. */
+  readonly pausesMs: readonly number[];
 
   constructor(options: {
     code: string;
     httpStatus: number | null;
     message: string;
     refused: boolean;
+    denied?: boolean;
     retryAfterMs?: number | undefined;
+    pausesMs?: readonly number[];
+    cause?: unknown;
   }) {
-    super(options.message);
+    super(options.message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = options.code;
     this.httpStatus = options.httpStatus;
     this.refused = options.refused;
+    this.denied = options.denied ?? false;
     this.retryAfterMs = options.retryAfterMs;
+    this.pausesMs = options.pausesMs ?? PASSWORD_PAUSES_MS;
   }
 }
 
 /**
  * Pauses between probes after refusals by CFW's gateway, in milliseconds; the last one repeats. The gateway locks a key for
  * 5 minutes after more than 5 wrong signatures in a row: 5 go out in the first 2.5 minutes, and each later one comes after
- * a lock would have run out.
+ * a lock would have run out. Sources without passwords are probed likewise.
  */
 export const GATEWAY_PAUSES_MS: readonly number[] = [10_000, 20_000, 40_000, 80_000, 300_000];
 

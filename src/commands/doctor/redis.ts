@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { BaseConfig } from '../../config/index.js';
-import type { RedisClient } from '../../redis/index.js';
+import type { RedisClient, RedisFinding } from '../../redis/index.js';
 import { commandRedis, inspectRedis } from '../../redis/index.js';
 import { checkDurability } from './durability.js';
 import { type Finding, fail, ok, warn } from './finding.js';
@@ -14,8 +14,14 @@ export async function checkRedis(config: BaseConfig): Promise<Finding[]> {
     return [fail('redis', `${(error as Error).message}; check REDIS_URL, and whether Redis runs there`)];
   }
   try {
-    const findings = await Promise.all([checkServer(redis), checkPermissions(redis, config)]);
-    return findings.flat();
+    const found = await inspectRedis(redis);
+    // A replica refuses each write, which says nothing about permissions.
+    const isReplica = found.some(({ severity }) => severity === 'replica');
+    return [
+      ...serverFindings(found),
+      ...(await checkDurability(redis)),
+      ...(isReplica ? [] : await checkPermissions(redis, config)),
+    ];
   } catch (error) {
     return [fail('redis', (error as Error).message)];
   } finally {
@@ -23,15 +29,9 @@ export async function checkRedis(config: BaseConfig): Promise<Finding[]> {
   }
 }
 
-async function checkServer(redis: RedisClient): Promise<Finding[]> {
-  const findings = await inspectRedis(redis);
-  const durability = await checkDurability(redis);
-  if (findings.length === 0)
-    return [ok('redis', 'it answers, drops no keys, and has an append-only file'), ...durability];
-  return [
-    ...findings.map(({ severity, message }) => (severity === 'refuse' ? fail : warn)('redis', message)),
-    ...durability,
-  ];
+function serverFindings(findings: readonly RedisFinding[]): Finding[] {
+  if (findings.length === 0) return [ok('redis', 'it answers, drops no keys, and has an append-only file')];
+  return findings.map(({ severity, message }) => (severity === 'warn' ? warn : fail)('redis', message));
 }
 
 /** Does what the queue and the stream need, on keys of its own that are gone afterwards. */
@@ -48,7 +48,11 @@ async function checkPermissions(redis: RedisClient, { queue, events }: BaseConfi
   };
   const refused: string[] = [];
   for (const [name, attempt] of Object.entries(attempts)) {
-    await attempt().catch(({ message }: Error) => refused.push(`${name} (${message})`));
+    await attempt().catch((error: Error) => {
+      // Each further one would take as long.
+      if (error.message === 'Command timed out') throw new Error('Redis does not answer any more', { cause: error });
+      refused.push(`${name} (${error.message})`);
+    });
   }
   // One at a time, as they may lie in different slots; each expires or was never there where this is refused.
   for (const used of [key, `${key}:zset`, `${key}:list`, stream, `${stream}:memory`]) {

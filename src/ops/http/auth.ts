@@ -1,15 +1,8 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { FastifyRequest } from 'fastify';
+import type { IncomingMessage } from 'node:http';
 import { isLoopback } from '../../lib/loopback.js';
 import type { Secret } from '../../lib/secret.js';
 import { HttpProblem } from './problem.js';
-
-declare module 'fastify' {
-  interface FastifyContextConfig {
-    /** Answers anybody: probes and scrapers have no token. */
-    open?: boolean;
-  }
-}
 
 /** A header each: browsers look at the first challenge of a header only, and know Basic. */
 const CHALLENGE = {
@@ -17,36 +10,35 @@ const CHALLENGE = {
 };
 
 /**
- * Decides who may come in, by the route and not by the path, so that no way of writing a path gets around it; what has no
- * route is guarded, too.
+ * Rejects requests that may not come in. It guards every path but the open ones, also paths that do not exist.
  *
- * With a token, it must be shown: `Authorization: Bearer`, or Basic with the token as the password, which browsers can.
- * Without one we listen on loopback only, and whoever is on the machine may come in. Web pages may not: neither by a host
- * name of theirs that leads to loopback (DNS rebinding) nor by a form that they send from elsewhere.
+ * With a token, the client must show it: `Authorization: Bearer`, or Basic with the token as the password, which browsers
+ * can. Without one we listen on loopback only, and every program on the machine may come in. Web pages may not: neither by a
+ * host name of theirs that leads to loopback (DNS rebinding) nor by a form that they send from elsewhere.
+ *
+ * @throws {HttpProblem}
  */
-export function createGuard(token: Secret | undefined): (request: FastifyRequest) => Promise<void> {
-  return async ({ routeOptions, headers, hostname, host, method }) => {
-    if (routeOptions.config?.open === true) return;
-    if (token === undefined) {
-      if (!isLoopback(hostname)) {
-        throw new HttpProblem(
-          421,
-          'without HTTP_TOKEN the Host header must name loopback (127.0.0.1, [::1] or localhost); or set HTTP_TOKEN',
-        );
-      }
-    } else if (!shows(headers.authorization, token.reveal())) {
-      const wrong = headers.authorization === undefined ? 'a token is needed' : 'this is not the token';
+export function guard({ headers, method }: IncomingMessage, token: Secret | undefined): void {
+  const { host = '' } = headers;
+  if (token === undefined) {
+    if (!isLoopback(hostNameOf(host))) {
       throw new HttpProblem(
-        401,
-        `${wrong}: send "Authorization: Bearer" with HTTP_TOKEN, or HTTP Basic with it as the password`,
-        { headers: CHALLENGE },
+        421,
+        'without HTTP_TOKEN the Host header must name loopback (127.0.0.1, [::1] or localhost); or set HTTP_TOKEN',
       );
     }
-    const { origin } = headers;
-    if (method !== 'GET' && method !== 'HEAD' && origin !== undefined && hostOf(origin) !== host) {
-      throw new HttpProblem(403, 'pages of other origins may not send requests here');
-    }
-  };
+  } else if (!shows(headers.authorization, token.reveal())) {
+    const wrong = headers.authorization === undefined ? 'a token is needed' : 'this is not the token';
+    throw new HttpProblem(
+      401,
+      `${wrong}: send "Authorization: Bearer" with HTTP_TOKEN, or HTTP Basic with it as the password`,
+      { headers: CHALLENGE },
+    );
+  }
+  const { origin } = headers;
+  if (method !== 'GET' && method !== 'HEAD' && origin !== undefined && hostOf(origin) !== host) {
+    throw new HttpProblem(403, 'pages of other origins may not send requests here');
+  }
 }
 
 function shows(authorization: string | undefined, token: string): boolean {
@@ -58,10 +50,15 @@ function shows(authorization: string | undefined, token: string): boolean {
   return pair.includes(':') && isEqual(pair.slice(pair.indexOf(':') + 1), token);
 }
 
-/** In the same time whatever the difference is; hashes have the same length whatever the texts have. */
+/** Takes the same time whatever the difference is; hashes have the same length whatever the texts have. */
 function isEqual(given: string, wanted: string): boolean {
   const hash = (text: string) => createHash('sha256').update(text).digest();
   return timingSafeEqual(hash(given), hash(wanted));
+}
+
+/** A Host header without its port. */
+function hostNameOf(host: string): string {
+  return host.replace(/:\d*$/, '').replace(/^\[(.*)\]$/, '$1');
 }
 
 function hostOf(origin: string): string | undefined {

@@ -1,11 +1,19 @@
-import type { FastifyInstance } from 'fastify';
-import type { z } from 'zod';
-import { type CfwJobProducer, type CfwJobRequest, InvalidJobError } from '../../queue/index.js';
+import type { Context } from 'hono';
+import type { WatchedJob } from '../../events/index.js';
+import {
+  type CfwJobProducer,
+  type CfwJobRequest,
+  type CfwJobStatus,
+  InvalidCursorError,
+  InvalidJobError,
+} from '../../queue/index.js';
 import type { RedisClient } from '../../redis/index.js';
 import { inTime, LateError } from '../in-time.js';
 import type { Logger } from '../logger.js';
 import { HttpProblem } from './problem.js';
-import { jobPath, jobQuery, MAX_JOBS } from './schemas.js';
+import { type App, type AppEnv, checked, jsonBody, queryOf, route } from './routes.js';
+import { jobPath, jobQuery, listQuery, MAX_JOBS } from './schemas.js';
+import { preferredWait, Waits } from './waits.js';
 
 /** Who asks by HTTP is told after this that Redis is away. */
 const REDIS_LIMIT_MS = 5_000;
@@ -17,38 +25,82 @@ export interface JobsRouteOptions {
   readonly producer: CfwJobProducer;
   /** The producer's connection. */
   readonly redis: RedisClient;
+  /** The stream of events. */
+  readonly eventStream: string;
   readonly logger: Logger;
+  /** Aborted when the sidecar stops: what waits is answered. */
+  readonly closing: AbortSignal;
 }
 
-/** `POST /v1/jobs` and `GET /v1/jobs/{projectId}/{jobId}`. */
-export function jobsRoute(server: FastifyInstance, options: JobsRouteOptions): void {
+/** The routes of jobs, by the job and by the list. */
+export function jobsRoutes(app: App, options: JobsRouteOptions): void {
   const { producer } = options;
+  const waits = new Waits(options);
 
-  server.post('/v1/jobs', async ({ body, headers }, reply) => {
-    // The header of the request is for the jobs that name no trace of their own.
-    const { traceparent } = headers;
-    const traced = (job: unknown) =>
-      typeof traceparent === 'string' && isObject(job) && job.traceparent == null ? { ...job, traceparent } : job;
-    const isMany = isObject(body) && 'jobs' in body;
-    if (isMany) checkMany(body);
-    const enqueue = isMany
-      ? () => producer.enqueueMany((body.jobs as unknown[]).map(traced) as CfwJobRequest[])
-      : async () => [await producer.enqueue(traced(body) as CfwJobRequest)];
-    const jobs = await overRedis(options, enqueue);
-    const [only] = jobs;
-    if (!isMany && only !== undefined) {
-      const watch = only.watchId === null ? '' : `?watchId=${only.watchId}`;
-      reply.header('location', `/v1/jobs/${only.projectId}/${only.jobId}${watch}`);
-    }
-    return reply.code(202).send({ jobs });
+  route(app, '/v1/jobs', {
+    GET: async (c) => {
+      const { jobs, next } = await overRedis(options, () => producer.list(checked(listQuery, queryOf(c))));
+      return c.json({ jobs, next });
+    },
+    POST: async (c) => {
+      const body = await jsonBody(c);
+      // The header of the request is for the jobs that name no trace of their own.
+      const traceparent = c.req.header('traceparent');
+      const traced = (job: unknown) =>
+        traceparent !== undefined && isObject(job) && job.traceparent == null ? { ...job, traceparent } : job;
+      const isMany = isObject(body) && 'jobs' in body;
+      if (isMany) checkMany(body);
+      const enqueue = isMany
+        ? () => producer.enqueueMany((body.jobs as unknown[]).map(traced) as CfwJobRequest[])
+        : async () => [await producer.enqueue(traced(body) as CfwJobRequest)];
+      const jobs = await overRedis(options, enqueue);
+      const [only] = jobs;
+      if (!isMany && only !== undefined) {
+        const watch = only.watchId === null ? '' : `?watchId=${only.watchId}`;
+        c.header('location', `/v1/jobs/${only.projectId}/${only.jobId}${watch}`);
+      }
+      return c.json({ jobs }, 202);
+    },
   });
 
-  server.get('/v1/jobs/:projectId/:jobId', async ({ params, query }) => {
-    const job = { ...checked(jobPath, params), ...checked(jobQuery, query) };
-    const found = await overRedis(options, () => producer.status(job));
-    if (found !== undefined) return found;
-    throw new HttpProblem(404, 'this job is not known: never enqueued, or ended longer ago than EVENT_DEDUP_TTL');
+  route(app, '/v1/jobs/:projectId/:jobId', {
+    GET: async (c) => {
+      const job = jobOf(c);
+      const look = () => overRedis(options, () => producer.status(job));
+      const seconds = preferredWait(c.req.header('prefer'));
+      c.header('vary', 'Prefer');
+      if (seconds !== undefined) c.header('preference-applied', `wait=${seconds}`);
+      const found = await waits.untilEnded(job, look, (seconds ?? 0) * 1_000, c.env.outgoing);
+      if (found !== undefined) return c.json(found);
+      throw unknownJob();
+    },
+    DELETE: async (c) => {
+      return c.json(await cancelJob(options, jobOf(c)));
+    },
   });
+}
+
+/** The answer to the name of a job that is not known. */
+export const unknownJob = () =>
+  new HttpProblem(404, 'this job is not known: never enqueued, or ended longer ago than EVENT_DEDUP_TTL');
+
+/**
+ * Cancels a job.
+ *
+ * @returns where it stands then.
+ * @throws {HttpProblem} if it is not known.
+ */
+export async function cancelJob(options: JobsRouteOptions, job: WatchedJob): Promise<CfwJobStatus> {
+  const [cancelled] = await overRedis(options, () => options.producer.cancelMany([job]));
+  if (cancelled?.job === undefined) throw unknownJob();
+  const { projectId, jobId, watchId = undefined } = job;
+  if (cancelled.result === 'cancelled') options.logger.info({ projectId, jobId, watchId }, 'job cancelled');
+  return cancelled.job;
+}
+
+/** The job that path and query name. */
+export function jobOf(c: Context<AppEnv>) {
+  return { ...checked(jobPath, c.req.param()), ...checked(jobQuery, queryOf(c)) };
 }
 
 function checkMany(body: Record<string, unknown>): void {
@@ -60,20 +112,15 @@ function checkMany(body: Record<string, unknown>): void {
   }
 }
 
-function checked<T>(schema: z.ZodType<T>, value: unknown): T {
-  const { success, data, error } = schema.safeParse(value);
-  if (success) return data;
-  const problems = error.issues.map(({ path, message }) => `${path.join('.')} ${message}`);
-  throw new HttpProblem(400, problems.join('; '));
-}
-
 /** Does something over Redis, and puts what goes wrong into words of HTTP. */
-async function overRedis<T>({ redis, logger }: JobsRouteOptions, work: () => Promise<T>): Promise<T> {
+export async function overRedis<T>({ redis, logger }: JobsRouteOptions, work: () => Promise<T>): Promise<T> {
   if (redis.status !== 'ready') throw unavailable('Redis is away; nothing was done, try again later');
   try {
     return await inTime(work(), REDIS_LIMIT_MS);
   } catch (error) {
+    if (error instanceof HttpProblem) throw error;
     if (error instanceof InvalidJobError) throw invalid(error);
+    if (error instanceof InvalidCursorError) throw new HttpProblem(400, error.message);
     if (error instanceof LateError) {
       throw unavailable('Redis does not answer; jobs may have been enqueued or not, and sending them again is safe');
     }

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { AKSKSigner } from '@huaweicloud/huaweicloud-sdk-core/auth/AKSKSigner.js';
 import { afterAll, afterEach, describe, expect, it, jest } from '@jest/globals';
 import fc from 'fast-check';
-import { type AccessKey, akskCredential, authorization, sdkDate } from '../../../src/cfw/credentials/aksk.js';
+import { type AccessKey, akskCredential } from '../../../src/cfw/credentials/keys.js';
+import { authorization, sdkDate } from '../../../src/cfw/credentials/signature.js';
 import { Secret } from '../../../src/lib/secret.js';
 
 const AK = 'AKIDEXAMPLE';

@@ -1,5 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { CredentialGate, type CredentialState, type Pass, type Refusal } from '../../../src/cfw/credentials/breaker.js';
+import {
+  CredentialBreaker,
+  type CredentialState,
+  type Permit,
+  type Refusal,
+} from '../../../src/cfw/credentials/breaker.js';
 import { GATEWAY_PAUSES_MS, PASSWORD_PAUSES_MS } from '../../../src/cfw/credentials/credential.js';
 
 const MINUTE = 60_000;
@@ -8,14 +13,14 @@ const DOWN: Refusal = { code: 'ECONNREFUSED', httpStatus: null, message: 'away' 
 const NEVER = new AbortController().signal;
 const PAUSES = [1_000, 2_000, 5_000];
 
-type Entered = Awaited<ReturnType<CredentialGate['enter']>>;
+type Entered = Awaited<ReturnType<CredentialBreaker['acquire']>>;
 
 let changes: CredentialState[];
-let gate: CredentialGate;
+let breaker: CredentialBreaker;
 beforeEach(() => {
   jest.useFakeTimers({ now: Date.UTC(2026, 0, 1) });
   changes = [];
-  gate = new CredentialGate((state) => changes.push(state));
+  breaker = new CredentialBreaker((state) => changes.push(state));
 });
 afterEach(() => {
   jest.useRealTimers();
@@ -23,14 +28,14 @@ afterEach(() => {
 
 const advance = (milliseconds: number) => jest.setSystemTime(Date.now() + milliseconds);
 
-async function leave(): Promise<Pass> {
-  const entered = await gate.enter(NEVER);
+async function leave(): Promise<Permit> {
+  const entered = await breaker.acquire(NEVER);
   if ('withheld' in entered) throw new Error(`withheld: ${entered.withheld.code}`);
-  return entered.pass;
+  return entered.permit;
 }
 
 const withheld = async (): Promise<Refusal | undefined> => {
-  const entered = await gate.enter(NEVER);
+  const entered = await breaker.acquire(NEVER);
   if ('withheld' in entered) return entered.withheld;
   throw new Error('there is leave for a call');
 };
@@ -40,19 +45,19 @@ class Caller {
   entered: Entered | undefined;
 
   constructor() {
-    void gate.enter(NEVER).then((entered) => {
+    void breaker.acquire(NEVER).then((entered) => {
       this.entered = entered;
     });
   }
 
   get state(): 'waiting' | 'called' | 'withheld' {
     if (this.entered === undefined) return 'waiting';
-    return 'pass' in this.entered ? 'called' : 'withheld';
+    return 'permit' in this.entered ? 'called' : 'withheld';
   }
 
-  get pass(): Pass {
-    if (this.entered === undefined || 'withheld' in this.entered) throw new Error(`there is no pass: ${this.state}`);
-    return this.entered.pass;
+  get permit(): Permit {
+    if (this.entered === undefined || 'withheld' in this.entered) throw new Error(`there is no permit: ${this.state}`);
+    return this.entered.permit;
   }
 }
 
@@ -69,22 +74,22 @@ describe('a credential that is not proven', () => {
     const all = callers(4);
     await settle();
     expect(statesOf(all)).toEqual(['called', 'waiting', 'waiting', 'waiting']);
-    expect(gate.state.state).toBe('unproven');
+    expect(breaker.state.state).toBe('unproven');
   });
 
   it('lets all pass once it was accepted', async () => {
     const [first, ...others] = callers(4) as [Caller, ...Caller[]];
     await settle();
-    first.pass.accepted();
+    first.permit.accepted();
     await settle();
     expect(statesOf(others)).toEqual(['called', 'called', 'called']);
-    expect(gate.state.state).toBe('accepted');
+    expect(breaker.state.state).toBe('accepted');
   });
 
   it('withholds all who waited once it was refused', async () => {
     const [first, ...others] = callers(3) as [Caller, ...Caller[]];
     await settle();
-    first.pass.refused(REFUSAL, PAUSES);
+    first.permit.refused(REFUSAL, PAUSES);
     await settle();
     expect(others.map(({ entered }) => entered)).toEqual([{ withheld: REFUSAL }, { withheld: REFUSAL }]);
   });
@@ -92,22 +97,22 @@ describe('a credential that is not proven', () => {
   it('withholds who waited with the reason why nothing was learnt, and lets the next one try', async () => {
     const [first, ...others] = callers(3) as [Caller, ...Caller[]];
     await settle();
-    first.pass.unknown(DOWN);
+    first.permit.unknown(DOWN);
     await settle();
     expect(others.map(({ entered }) => entered)).toEqual([{ withheld: DOWN }, { withheld: DOWN }]);
     const next = callers(2);
     await settle();
     expect(statesOf(next)).toEqual(['called', 'waiting']);
-    expect(gate.state.state).toBe('unproven');
+    expect(breaker.state.state).toBe('unproven');
   });
 });
 
 describe('a credential that was accepted', () => {
   it('lets any number of calls pass side by side, also while the other side is down', async () => {
     (await leave()).accepted();
-    const passes = await Promise.all(Array.from({ length: 100 }, leave));
-    for (const pass of passes) pass.unknown(DOWN);
-    expect(gate.state.state).toBe('accepted');
+    const permits = await Promise.all(Array.from({ length: 100 }, leave));
+    for (const permit of permits) permit.unknown(DOWN);
+    expect(breaker.state.state).toBe('accepted');
     await expect(leave()).resolves.toBeDefined();
   });
 
@@ -127,13 +132,13 @@ describe('a credential that was refused', () => {
     const all = callers(3);
     await settle();
     expect(statesOf(all)).toEqual(['called', 'withheld', 'withheld']);
-    expect(gate.state).toMatchObject({ state: 'refused', refusal: REFUSAL });
+    expect(breaker.state).toMatchObject({ state: 'refused', refusal: REFUSAL });
   });
 
   it('is tried after growing pauses, the last of which repeats', async () => {
     for (const pause of [1_000, 2_000, 5_000, 5_000, 5_000]) {
       (await leave()).refused(REFUSAL, PAUSES);
-      expect(gate.state).toMatchObject({ state: 'refused', probeAt: Date.now() + pause });
+      expect(breaker.state).toMatchObject({ state: 'refused', probeAt: Date.now() + pause });
       advance(pause - 1);
       await withheld();
       advance(1);
@@ -147,7 +152,7 @@ describe('a credential that was refused', () => {
     advance(2_000);
     (await leave()).accepted();
     (await leave()).refused(REFUSAL, PAUSES);
-    expect(gate.state).toMatchObject({ probeAt: Date.now() + 1_000 });
+    expect(breaker.state).toMatchObject({ probeAt: Date.now() + 1_000 });
   });
 
   it('may be tried at once by the next call where a probe taught nothing', async () => {
@@ -155,7 +160,7 @@ describe('a credential that was refused', () => {
     advance(1_000);
     (await leave()).unknown(DOWN);
     (await leave()).accepted();
-    expect(gate.state.state).toBe('accepted');
+    expect(breaker.state.state).toBe('accepted');
   });
 
   it('tells since when, and why it was refused last', async () => {
@@ -166,7 +171,7 @@ describe('a credential that was refused', () => {
     advance(1_000);
     const later = { ...REFUSAL, code: 'APIGW.0307' };
     (await leave()).refused(later, PAUSES);
-    expect(gate.state).toMatchObject({ state: 'refused', since, refusal: later });
+    expect(breaker.state).toMatchObject({ state: 'refused', since, refusal: later });
   });
 });
 
@@ -178,7 +183,7 @@ describe('an answer that comes late', () => {
     advance(1_000);
     (await leave()).accepted();
     late.refused(REFUSAL, PAUSES);
-    expect(gate.state.state).toBe('accepted');
+    expect(breaker.state.state).toBe('accepted');
   });
 
   it('accepts nothing that was refused since', async () => {
@@ -186,28 +191,28 @@ describe('an answer that comes late', () => {
     const late = await leave();
     (await leave()).refused(REFUSAL, PAUSES);
     late.accepted();
-    expect(gate.state.state).toBe('refused');
+    expect(breaker.state.state).toBe('refused');
     await withheld();
   });
 
   it('counts as one refusal with all that were under way at the same time', async () => {
     (await leave()).accepted();
     const all = await Promise.all(Array.from({ length: 100 }, leave));
-    for (const pass of all) pass.refused(REFUSAL, PAUSES);
-    expect(gate.state).toMatchObject({ probeAt: Date.now() + 1_000 });
+    for (const permit of all) permit.refused(REFUSAL, PAUSES);
+    expect(breaker.state).toMatchObject({ probeAt: Date.now() + 1_000 });
   });
 
   it('of a trial before a reset neither proves nor refuses what is there now, and frees no second trial', async () => {
     const late = await leave();
-    gate.reset();
+    breaker.reset();
     const trial = await leave();
     late.refused(REFUSAL, PAUSES);
-    expect(gate.state.state).toBe('unproven');
+    expect(breaker.state.state).toBe('unproven');
     const waiting = new Caller();
     await settle();
     expect(waiting.state).toBe('waiting');
     late.accepted();
-    expect(gate.state.state).toBe('unproven');
+    expect(breaker.state.state).toBe('unproven');
     trial.accepted();
     await settle();
     expect(waiting.state).toBe('called');
@@ -218,32 +223,32 @@ describe('a reset', () => {
   it('lets one probe through at once, of a credential that was refused', async () => {
     (await leave()).refused(REFUSAL, [MINUTE]);
     await withheld();
-    gate.reset();
+    breaker.reset();
     const all = callers(3);
     await settle();
     expect(statesOf(all)).toEqual(['called', 'withheld', 'withheld']);
-    all[0]?.pass.accepted();
-    expect(gate.state.state).toBe('accepted');
+    all[0]?.permit.accepted();
+    expect(breaker.state.state).toBe('accepted');
   });
 
   it('keeps telling that the credential is refused until a probe was accepted', async () => {
     (await leave()).refused(REFUSAL, PAUSES);
-    gate.reset();
-    expect(gate.state).toMatchObject({ state: 'refused', refusal: REFUSAL });
+    breaker.reset();
+    expect(breaker.state).toMatchObject({ state: 'refused', refusal: REFUSAL });
   });
 
   it('begins with the first pause', async () => {
     (await leave()).refused(REFUSAL, PAUSES);
     advance(1_000);
     (await leave()).refused(REFUSAL, PAUSES);
-    gate.reset();
+    breaker.reset();
     (await leave()).refused(REFUSAL, PAUSES);
-    expect(gate.state).toMatchObject({ probeAt: Date.now() + 1_000 });
+    expect(breaker.state).toMatchObject({ probeAt: Date.now() + 1_000 });
   });
 
   it('has an accepted credential tried by one call first', async () => {
     (await leave()).accepted();
-    gate.reset();
+    breaker.reset();
     const all = callers(2);
     await settle();
     expect(statesOf(all)).toEqual(['called', 'waiting']);
@@ -252,12 +257,12 @@ describe('a reset', () => {
   it('leaves nobody waiting for a trial that was under way', async () => {
     const [trial, waiting] = callers(2) as [Caller, Caller];
     await settle();
-    gate.reset();
-    trial.pass.accepted();
+    breaker.reset();
+    trial.permit.accepted();
     await settle();
     // What the old trial says is old: who waited for it makes the next one.
     expect(waiting.state).toBe('called');
-    expect(gate.state.state).toBe('unproven');
+    expect(breaker.state.state).toBe('unproven');
   });
 });
 
@@ -265,18 +270,18 @@ describe('a change of state', () => {
   it('is told once', async () => {
     (await leave()).accepted();
     const all = await Promise.all(Array.from({ length: 10 }, leave));
-    for (const pass of all) pass.refused(REFUSAL, PAUSES);
+    for (const permit of all) permit.refused(REFUSAL, PAUSES);
     advance(1_000);
     (await leave()).refused(REFUSAL, PAUSES);
     advance(2_000);
     (await leave()).accepted();
-    for (const pass of await Promise.all(Array.from({ length: 10 }, leave))) pass.accepted();
+    for (const permit of await Promise.all(Array.from({ length: 10 }, leave))) permit.accepted();
     expect(changes.map(({ state }) => state)).toEqual(['refused', 'accepted']);
   });
 
   it('is not that a credential is accepted that nobody doubted', async () => {
     (await leave()).accepted();
-    gate.reset();
+    breaker.reset();
     (await leave()).accepted();
     expect(changes).toEqual([]);
   });
@@ -288,10 +293,10 @@ describe('another side that refuses everything', () => {
     const start = Date.now();
     const times: number[] = [];
     for (let n = 0; n < enters; n += 1) {
-      const entered = await gate.enter(NEVER);
-      if ('pass' in entered) {
+      const entered = await breaker.acquire(NEVER);
+      if ('permit' in entered) {
         times.push(Date.now() - start);
-        entered.pass.refused(REFUSAL, pausesMs);
+        entered.permit.refused(REFUSAL, pausesMs);
       }
       advance(everyMs);
     }

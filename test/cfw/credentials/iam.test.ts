@@ -37,8 +37,8 @@ afterEach(async () => {
 });
 
 function credentialFor(authUrl: string, password = new Secret(simulator.iam.password)): Credential {
-  const { user: username, domain: domainName } = simulator.iam;
-  return iamCredential({ authUrl, username, password, domainName }, http);
+  const user = { name: simulator.iam.user, domain: { name: simulator.iam.domain } };
+  return iamCredential({ authUrl, identity: { method: 'password', user, password } }, http);
 }
 const simulated = () => credentialFor(`${simulator.url}/v3`);
 const simulatedWrong = () => credentialFor(`${simulator.url}/v3`, new Secret('wrong'));

@@ -1,49 +1,12 @@
 import { createHash, createHmac } from 'node:crypto';
-import type { Secret } from '../../lib/secret.js';
-import type { AuthHeaders, Credential, OutgoingRequest } from './credential.js';
 
-/** A permanent key, or a temporary one with its security token. */
-export interface AccessKey {
-  readonly accessKey: Secret;
-  readonly secretKey: Secret;
-  readonly securityToken?: Secret | undefined;
-}
-
-/** AK/SK: each request is signed anew, since a signature older than 15 minutes is refused. */
-export function akskCredential({ accessKey, secretKey, securityToken }: AccessKey): Credential {
-  const secrets = [accessKey, secretKey, ...(securityToken === undefined ? [] : [securityToken])];
-  return {
-    authenticate({ method, url, projectId }: OutgoingRequest): AuthHeaders {
-      const headers: Record<string, string> = {
-        host: url.host,
-        'X-Sdk-Date': sdkDate(new Date()),
-        'X-Project-Id': projectId,
-        ...(securityToken === undefined ? {} : { 'X-Security-Token': securityToken.reveal() }),
-      };
-      return {
-        ...headers,
-        Authorization: authorization(accessKey.reveal(), secretKey.reveal(), { method, url, headers }),
-      };
-    },
-    // All files are read again, not only up to the first that changed; a key that changed meanwhile is new, too.
-    refused: (headers) =>
-      secrets.map((secret) => secret.refresh()).includes(true) ||
-      !headers.Authorization?.includes(`Access=${accessKey.reveal()},`),
-    watch: (onChange) => {
-      const stops = secrets.map((secret) => secret.watch(onChange));
-      return () => {
-        for (const stop of stops) stop();
-      };
-    },
-    secrets: () => secrets.map((secret) => secret.reveal()),
-  };
-}
-
-/** What a signature covers: the method, the URL, the headers given, and an empty body. */
+/** What a signature covers: the method, the URL, the headers given, and the body. */
 export interface SignedRequest {
   readonly method: string;
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
+  /** @default '' */
+  readonly body?: string | Uint8Array | undefined;
 }
 
 const ALGORITHM = 'SDK-HMAC-SHA256';
@@ -63,7 +26,7 @@ export function authorization(accessKey: string, secretKey: string, request: Sig
  * The signature of the vendor's API signing guide ("AK/SK signing and authentication algorithm"). The guide's details that
  * are easily missed: the canonical path ends in "/" though the URL does not, and query parameters are sorted.
  */
-export function sign(secretKey: string, { method, url, headers }: SignedRequest) {
+export function sign(secretKey: string, { method, url, headers, body = '' }: SignedRequest) {
   const lowerCase = Object.entries(headers)
     .map(([name, value]) => [name.toLowerCase(), value.trim()] as const)
     .sort(([a], [b]) => (a < b ? -1 : 1));
@@ -83,7 +46,7 @@ export function sign(secretKey: string, { method, url, headers }: SignedRequest)
     query,
     lowerCase.map(([name, value]) => `${name}:${value}\n`).join(''),
     signedHeaders,
-    sha256(''),
+    sha256(body),
   ].join('\n');
   const date = lowerCase.find(([name]) => name === 'x-sdk-date')?.[1] ?? '';
   const signature = createHmac('sha256', secretKey)
@@ -92,7 +55,7 @@ export function sign(secretKey: string, { method, url, headers }: SignedRequest)
   return { signedHeaders, signature };
 }
 
-const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
+const sha256 = (content: string | Uint8Array) => createHash('sha256').update(content).digest('hex');
 
 /** Percent-encodes all but `A-Za-z0-9-_.~` (RFC 3986, 2.3); encodeURIComponent leaves five more. */
 const encode = (text: string) =>

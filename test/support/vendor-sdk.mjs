@@ -1,0 +1,27 @@
+// Asks a cloud as a program does that is built on the vendor's SDK: a GET and a POST, both signed with AK/SK.
+// Arguments: URL, access key, secret key, job id. It runs as a process of its own, since the SDK's axios takes jest for a browser.
+import { createRequire } from 'node:module';
+
+const require = createRequire(import.meta.url);
+const { ClientBuilder } = require('@huaweicloud/huaweicloud-sdk-core/ClientBuilder.js');
+const { BasicCredentials } = require('@huaweicloud/huaweicloud-sdk-core');
+
+const [, , url, ak, sk, jobId] = process.argv;
+const client = new ClientBuilder((hcClient) => hcClient)
+  .withCredential(new BasicCredentials().withAk(ak).withSk(sk).withProjectId('p'))
+  .withEndpoint(url)
+  .build();
+const send = (method, path, more = {}) =>
+  client.sendRequest({
+    method,
+    url: path,
+    contentType: 'application/json',
+    headers: {},
+    pathParams: {},
+    queryParams: {},
+    ...more,
+  });
+const job = await send('GET', `/v3/{project_id}/jobs/${jobId}`);
+const data = { name: 'fw-ü', flavor: { version: 'Standard' }, charge_info: { charge_mode: 'postPaid' } };
+const created = await send('POST', '/v2/{project_id}/firewall', { data, queryParams: { a: 'b c' } });
+process.stdout.write(JSON.stringify({ job, created }));
