@@ -15,7 +15,7 @@ export function binStart(bin: number): number {
   return FIRST_BIN_MS * 2 ** (bin / BINS_PER_DOUBLING);
 }
 
-/** @returns the bin of a time in milliseconds, or undefined where it is absurd: negative, less than 50 ms, over 24 h. */
+/** @returns the bin of a time in milliseconds, or undefined if it is absurd: negative, less than 50 ms, over 24 h. */
 export function binOf(ms: number): number | undefined {
   const bin = Math.floor(Math.log2(ms / FIRST_BIN_MS) * BINS_PER_DOUBLING);
   return bin >= 0 && bin < BIN_COUNT ? bin : undefined;
@@ -73,7 +73,7 @@ function inBin(kind: keyof Durations, ms: number): Observation | undefined {
   return bin === undefined ? undefined : { kind, bin };
 }
 
-/** @returns the time in milliseconds within which this share of the jobs ended; undefined where none has ended. */
+/** @returns the time in milliseconds within which this share of the jobs ended; undefined if none has ended. */
 export function quantile({ ended }: Durations, share: number): number | undefined {
   let left = share * sum(ended);
   if (left === 0) return undefined;

@@ -59,7 +59,7 @@ export class ScheduleLearner {
     await this.#options.memory.learn(observation, this.#eraMs).catch((error: unknown) => this.#failed(error));
   }
 
-  /** Makes the schedule anew from what all processes know now. */
+  /** Recomputes the schedule from what all processes know now. */
   async refresh(): Promise<void> {
     const [knowledge, load] = await Promise.all([this.#options.memory.read(), this.#options.load()]);
     const before = this.#learned;

@@ -89,7 +89,7 @@ class EventReader {
     const response = this.#response;
     response.on('error', () => {});
     response.writeHead(200, HEADERS);
-    // Browsers connect anew after this.
+    // Browsers reconnect after this.
     response.write('retry: 2000\n\n');
     try {
       while (!response.destroyed && !response.writableEnded) {

@@ -72,7 +72,7 @@ export class Waits {
       this.#open.delete(wait);
       response.off('close', onClose);
     }
-    // Nobody reads the answer.
+    // The client is gone.
     return response.destroyed ? found : await look();
   }
 

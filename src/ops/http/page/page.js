@@ -49,7 +49,7 @@ function plan(delayMs) {
   timer = setTimeout(onTimer, delayMs);
 }
 
-/** Nobody looks at a hidden page; it is refreshed when it is shown again. */
+/** A hidden page is refreshed when it is shown again. */
 function onTimer() {
   dueAt = Number.POSITIVE_INFINITY;
   if (!document.hidden) void refresh();
