@@ -5,7 +5,8 @@ export async function readJobIds(given: readonly string[]): Promise<string[]> {
   const ids: string[] = [];
   for (const id of given) {
     // One by one: a call cannot have hundreds of thousands of arguments.
-    for (const word of id === '-' ? (await text(process.stdin)).split(/\s+/) : [id]) if (word !== '') ids.push(word);
+    if (id !== '-') ids.push(id);
+    else for (const word of (await text(process.stdin)).split(/\s+/)) if (word !== '') ids.push(word);
   }
   return ids;
 }

@@ -1,7 +1,7 @@
 /** Seconds that a rate is taken over. */
 const WINDOW_S = 10;
 
-/** Counts what happens, and tells how often a second it happened lately. */
+/** Counts what happens, and says how often a second it happened lately. */
 export class RateMeter {
   readonly #counts = new Array<number>(WINDOW_S).fill(0);
   #second = seconds();

@@ -6,7 +6,7 @@ import { type QueuedStatus, readStatuses } from './job-status.js';
 /** What became of a job: cancelled now, ended before, or not known. */
 export type CancelResult = 'cancelled' | 'ended' | 'unknown';
 
-/** Nothing tells the `source` of the event: no sidecar was started on this queue yet. Nothing was cancelled. */
+/** The `source` of the event is not known: no sidecar was started on this queue yet. Nothing was cancelled. */
 export class UnknownEndpointError extends Error {
   override readonly name = 'UnknownEndpointError';
 }
@@ -23,7 +23,7 @@ export interface JobCancellerOptions {
   readonly endpoint: string | undefined;
 }
 
-/** How sidecars publish, for those who cancel without one. */
+/** How sidecars publish, for producers and commands that cancel without one. */
 export interface Announcement {
   readonly endpoint: string;
   readonly maxLength: number;

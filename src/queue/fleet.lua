@@ -14,10 +14,11 @@
   ARGV[4]  length of a lease, in milliseconds
   ARGV[5]  what it found, if it is the housekeeper; else empty
 
-  Returns {Redis's time in milliseconds, share, 1 if it is the housekeeper, processes, found, the counter if it is the housekeeper}.
+  Returns {Redis's time in microseconds, share, 1 if it is the housekeeper, processes, found, the counter if it is the housekeeper}.
 ]]
 local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local micros = time[1] * 1000000 + time[2]
+local now = math.floor(micros / 1000)
 local me, want, limit, leaseMs = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local hash = redis.call('HGETALL', KEYS[1])
 
@@ -49,7 +50,7 @@ if want < 0 then
   if keeper == me then
     redis.call('HDEL', KEYS[1], 'housekeeper')
   end
-  return { now, 0, 0, #processes, found, '' }
+  return { micros, 0, 0, #processes, found, '' }
 end
 
 -- Max-min fair, in whole calls: a process that wants little gets that, the others split the rest. What no process wants is
@@ -89,4 +90,4 @@ if keeps then
   end
 end
 redis.call('HSET', KEYS[1], unpack(fields))
-return { now, share, keeps and 1 or 0, #processes, found, keeps and redis.call('GET', KEYS[2]) or '' }
+return { micros, share, keeps and 1 or 0, #processes, found, keeps and redis.call('GET', KEYS[2]) or '' }

@@ -108,7 +108,7 @@ export class Fleet {
     const want = refused ? ratePerSecond : Math.min(ratePerSecond, Math.ceil(used * 1.25) + 1);
     this.#spokeAt = sentAt;
     this.#isWaiting = true;
-    const [now, share, isHousekeeper, size, found, counter] = await this.#speak(
+    const [micros, share, isHousekeeper, size, found, counter] = await this.#speak(
       key,
       counterKey,
       id,
@@ -120,7 +120,7 @@ export class Fleet {
       this.#isWaiting = false;
       this.#silentS = 0;
     });
-    clock.measured(now, sentAt);
+    clock.measured(micros / 1_000, sentAt);
     // Redis counted the lease from a later moment, so this end comes first.
     if (ratePerSecond > 0) pacer.grant(share, sentAt + LEASE_MS);
     this.#size = size;

@@ -99,7 +99,7 @@ describe('SIGHUP', () => {
     process.kill(sidecar.pid, 'SIGHUP');
     await handle(1);
     expect(await sidecar.stop()).toMatchObject({ code: 0 });
-    expect(readFileSync(file, 'utf8').match(/"stopped"/g)).toHaveLength(1);
+    expect(readFileSync(file, 'utf8').match(/"sidecar stopped"/g)).toHaveLength(1);
   });
 
   it('stops a process in order that has a terminal to lose', async () => {
@@ -109,7 +109,7 @@ describe('SIGHUP', () => {
     const terminal = shell(`exec script -qfec '${inTerminal}' /dev/null`, { SHELL: '/bin/bash' });
     await eventually(() => readFileSync(file, 'utf8').includes('sidecar started'));
     process.kill(Number(readFileSync(pid, 'utf8')), 'SIGHUP');
-    await eventually(() => readFileSync(file, 'utf8').includes('"stopped"'));
+    await eventually(() => readFileSync(file, 'utf8').includes('"sidecar stopped"'));
     await terminal.stop('SIGKILL');
   });
 });

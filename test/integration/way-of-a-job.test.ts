@@ -114,7 +114,8 @@ describe('the whole way of a job', () => {
     expect(event?.data).toMatchObject({ status: 'failed', reason: 'TIMED_OUT', cfwStatus: 'Running' });
     const enqueuedAt = Date.parse(event?.data.enqueuedAt ?? '');
     const tookMs = Date.parse(event?.time ?? '') - enqueuedAt;
-    expect(tookMs).toBeGreaterThanOrEqual(6_000);
+    // Redis's clock and this machine's may differ by a little.
+    expect(tookMs).toBeGreaterThanOrEqual(5_990);
     const lastCallAt = simulator.jobs()[0]?.callTimes.at(-1) ?? 0;
     expect(lastCallAt - enqueuedAt).toBeGreaterThanOrEqual(5_000);
     expect(lastCallAt - enqueuedAt).toBeLessThan(tookMs);

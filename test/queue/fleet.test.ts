@@ -17,7 +17,7 @@ beforeEach(async () => {
 
 describe('the shares of the rate', () => {
   const LUA = readFileSync(new URL('../../src/queue/fleet.lua', import.meta.url), 'utf8');
-  type Answer = [now: number, share: number, isHousekeeper: number, size: number, found: string, counter: string];
+  type Answer = [micros: number, share: number, isHousekeeper: number, size: number, found: string, counter: string];
   const speak = async (id: string, want: number, limit = 100, leaseMs = 60_000, found = '') =>
     await defineScript<Answer>(server.redis.client, 'speak', 2, LUA)(
       KEY,

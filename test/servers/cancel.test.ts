@@ -35,10 +35,11 @@ describe('2,000 jobs that are cancelled while they run and end', () => {
     await Promise.all([0, 1, 2].map(restart));
     const producer = new CfwJobProducer({ redis: redis.client, projectId: PROJECT });
     start.onEnd(() => producer.close());
-    const ids = Array.from(
-      { length: JOBS },
-      () => simulator.addJob({ projectId: PROJECT, durationMs: draw() * 25_000, outcome: 'Success' }).jobId,
-    );
+    // Every other one ends while all are cancelled; the rest would go on.
+    const ids = Array.from({ length: JOBS }, (_, n) => {
+      const durationMs = n % 2 === 0 ? draw() * 60_000 : 3_600_000;
+      return simulator.addJob({ projectId: PROJECT, durationMs, outcome: 'Success' }).jobId;
+    });
     await producer.enqueueMany(ids.map((jobId) => ({ jobId })));
 
     let left = [...ids];
@@ -76,7 +77,7 @@ describe('2,000 jobs that are cancelled while they run and end', () => {
     expect(new Set(events.map(({ id }) => id))).toEqual(new Set(ids));
     const cancelled = events.filter(({ data }) => data.reason === 'CANCELLED').length;
     expect(events.filter(({ data }) => data.reason === null)).toHaveLength(JOBS - cancelled);
-    expect(cancelled).toBeGreaterThan(100);
+    expect(cancelled).toBeGreaterThanOrEqual(JOBS / 2);
     expect(kills).toBeGreaterThan(5);
   }, 180_000);
 });

@@ -71,7 +71,7 @@ export class EventTail {
         for (const listener of this.#listeners) listener(event);
       }
     } catch {
-      // A key of another type, or no permission: those who listen find out when they read by themselves.
+      // A key of another type, or no permission: each listener sees the same error when it reads a page.
     }
     if (signal.aborted) return;
     this.#starting = undefined;

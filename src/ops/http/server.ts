@@ -33,6 +33,9 @@ const REQUEST_MS = 30_000;
 /** On closing, requests under way may take this long, in milliseconds. */
 const CLOSE_MS = 1_000;
 
+/** Connections that may come in the same moment: a thousand requests that wait for jobs, say. Linux allows as many. */
+const BACKLOG = 4_096;
+
 type Listener = (request: IncomingMessage, response: ServerResponse) => unknown;
 
 /**
@@ -78,7 +81,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     async listen({ host, port }) {
       await new Promise<void>((resolve, reject) => {
         server.once('error', reject);
-        server.listen({ host, port }, resolve);
+        server.listen({ host, port, backlog: BACKLOG }, resolve);
       });
       const { port: actual } = server.address() as AddressInfo;
       return `http://${host.includes(':') ? `[${host}]` : host}:${actual}`;

@@ -72,7 +72,7 @@ export class Waits {
       this.#open.delete(wait);
       response.off('close', onClose);
     }
-    // The client is gone.
+    // The client has gone and reads no answer.
     return response.destroyed ? found : await look();
   }
 

@@ -41,7 +41,7 @@ function credentialFor(authUrl: string, password = new Secret(simulator.iam.pass
   return iamCredential({ authUrl, identity: { method: 'password', user, password } }, http);
 }
 const simulated = () => credentialFor(`${simulator.url}/v3`);
-const simulatedWrong = () => credentialFor(`${simulator.url}/v3`, new Secret('wrong'));
+const simulatedWrong = () => credentialFor(`${simulator.url}/v3`, new Secret('not-the-password'));
 
 const tokenFrom = async (credential: Credential, projectId = 'p1'): Promise<string> => {
   const headers = await credential.authenticate({ method: 'GET', url: new URL('https://cfw.example.com'), projectId });

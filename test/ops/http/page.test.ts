@@ -122,7 +122,8 @@ describe('the page', () => {
       .getByLabel('Job id')
       .fill(failed[3] ?? '');
     await page.keyboard.press('Enter');
-    await page.waitForURL(/jobId=/);
+    await page.waitForURL(/jobId=[^&]/);
+    await page.getByRole('link', { name: failed[3] ?? '' }).waitFor();
     expect(await page.locator('tbody tr').count()).toBe(1);
     await page.getByRole('link', { name: failed[3] ?? '' }).click();
     await page.getByText('"reason": "JOB_FAILED"').waitFor();
