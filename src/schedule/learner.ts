@@ -8,11 +8,11 @@ import {
   learnedSchedule,
   MIN_WATCHED,
 } from './learned.js';
-import type { DurationMemory } from './store.js';
+import type { DurationStore } from './store.js';
 
 /** What a learner needs. */
 export interface ScheduleLearnerOptions extends LearnedScheduleOptions {
-  readonly memory: DurationMemory;
+  readonly memory: DurationStore;
   /** How much there is to do just now. */
   readonly load: () => Promise<Load>;
   /** The schedule was computed; undefined stands for the backoff. */
