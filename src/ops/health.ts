@@ -37,7 +37,7 @@ export interface Readiness {
   readonly checks: Readonly<Record<string, CheckState>>;
 }
 
-/** Tells, when asked, whether the sidecar can do its work; nothing has to be reset when it can again. */
+/** Whether the sidecar can do its work, as of the moment of asking; nothing has to be reset when it can again. */
 export function createReadiness(checks: Readonly<Record<string, HealthCheck>>): () => Promise<Readiness> {
   const states = new Map<string, CheckState>();
   const ask = async ([name, { required, look }]: [string, HealthCheck]): Promise<[string, CheckState]> => {

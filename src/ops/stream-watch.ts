@@ -7,9 +7,9 @@ export interface StreamWatchOptions {
   readonly stream: string;
   /** `EVENT_STREAM_MAXLEN`; 0 never trims, and then nothing is ever in danger. */
   readonly maxLength: number;
-  /** Told once when a group comes into danger, and again when it does after it had been out of it. */
+  /** Runs once when a group comes into danger, and again when it does after it had been out of it. */
   readonly onDanger?: (group: GroupState) => void;
-  /** Told when entries were trimmed that a group had not acknowledged; `lost` is how many more than at the last look. */
+  /** Runs when entries were trimmed that a group had not acknowledged; `lost` is how many more than at the last look. */
   readonly onLost?: (group: GroupState, lost: number) => void;
 }
 
@@ -58,7 +58,7 @@ interface Losses {
 }
 
 /**
- * Tells whether trimming is about to take, or has taken, what a group has not acknowledged.
+ * Whether trimming is about to take, or has taken, what a group has not acknowledged.
  *
  * A look costs a handful of small commands, however long the stream is: Redis counts what was appended, and where an entry
  * stands in between is estimated from its time and from the counts at earlier looks.

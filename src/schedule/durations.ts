@@ -46,12 +46,12 @@ export interface Observation {
 
 /**
  * What a job teaches once it is over. Its end lies between the last poll that found it running and the one that found it
- * ended; our own clock tells that. Where in between is told by CFW's times, unless they contradict it (clocks differ,
+ * ended; by our own clock. CFW's times say where in between, unless they contradict it (clocks differ,
  * a field is garbage) or are missing; then it is drawn.
  *
  * A job that was never found running teaches nothing: it was over before there was anything to schedule.
  *
- * @param random a number from 0 to 1, `Math.random` unless told.
+ * @param random a number from 0 to 1, @default `Math.random`
  */
 export function observe(
   enqueuedAt: number,
