@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { binOf, DurationMemory } from '../src/schedule/index.js';
+import { binOf, DurationStore } from '../src/schedule/index.js';
 import { repeatable } from '../src/simulator/index.js';
 import { learn } from './crowd.js';
 import { DISTRIBUTIONS, type Distribution } from './distributions.js';
@@ -44,7 +44,7 @@ export async function quota() {
 async function run(distribution: Distribution, schedule: string, perSecond: number, spreadMs: number) {
   const setting = await Setting.start();
   const random = repeatable(1);
-  const memory = new DurationMemory({ redis: setting.redis, queueName: 'cfw-jobs', queuePrefix: '{cfw}' });
+  const memory = new DurationStore({ redis: setting.redis, queueName: 'cfw-jobs', queuePrefix: '{cfw}' });
   for (let n = 0; n < 500; n += 1) {
     const bin = binOf(distribution.draw(random));
     if (bin !== undefined) await memory.learn({ kind: 'ended', bin }, DAY_MS, Date.now() - DAY_MS);

@@ -182,7 +182,7 @@ function createProgram(untilStopped: () => AbortSignal, setExitCode: (code: numb
 
   program
     .command('doctor')
-    .description('look at configuration, Redis, IAM, CFW and the clock, and say what to mend')
+    .description('look at configuration, Redis, IAM, CFW and the clock, and say what to do')
     .action(async () => {
       const { doctor } = await import('./commands/doctor/doctor.js');
       if (!(await doctor(process.env, terminal))) setExitCode(FAILED);

@@ -16,7 +16,7 @@ import { logSchedule } from './ops/schedule-log.js';
 import { streamDuty, streamState } from './ops/stream-log.js';
 import { announceEndpoint, CfwJobProducer, JobEvents, JobWorker, QueueInspector, queueLoad } from './queue/index.js';
 import { inspectOnceThere, type RedisClient, serviceRedis, type UnfitRedisError } from './redis/index.js';
-import { DurationMemory, exponentialBackoff, ScheduleLearner, withJitter } from './schedule/index.js';
+import { DurationStore, exponentialBackoff, ScheduleLearner, withJitter } from './schedule/index.js';
 
 /** Closing what Redis may keep waiting takes this long at the most, in milliseconds. */
 const CLOSE_LIMIT_MS = 1_000;
@@ -155,7 +155,7 @@ function createCore(config: Config, logger: Logger, { learnEveryMs = 10_000 }: S
 function createLearner(config: Config, redis: RedisClient, logger: Logger, readEveryMs: number): ScheduleLearner {
   const { polling, queue } = config;
   return new ScheduleLearner({
-    memory: new DurationMemory({ redis, queueName: queue.name, queuePrefix: queue.prefix }),
+    memory: new DurationStore({ redis, queueName: queue.name, queuePrefix: queue.prefix }),
     backoff: exponentialBackoff(polling),
     minDelayMs: polling.initialDelayMs,
     maxDelayMs: polling.maxDelayMs,
@@ -221,7 +221,7 @@ function pageSources(
 ): PageSources {
   const calls = new RateMeter();
   jobEvents.on('calling', () => calls.count());
-  const durations = new DurationMemory({ redis, queueName: queue.name, queuePrefix: queue.prefix });
+  const durations = new DurationStore({ redis, queueName: queue.name, queuePrefix: queue.prefix });
   return {
     readiness,
     queue: inspector,

@@ -8,7 +8,7 @@ import { classify, isAccountTrouble, retryAfter } from './errors.js';
 import { MAX_BODY_BYTES } from './http.js';
 import { onAbort } from './on-abort.js';
 
-/** A job of CFW. Both ids become part of the URL: `[A-Za-z0-9_-]{1,64}`, checked by whoever reads them. */
+/** A job of CFW. Both ids become part of the URL: `[A-Za-z0-9_-]{1,64}`, checked where they are read. */
 export interface CfwJobId {
   readonly projectId: string;
   readonly jobId: string;

@@ -4,7 +4,7 @@ import type { Schedule } from '../polling/index.js';
 import { queueLoad } from '../queue/index.js';
 import { withCommandRedis } from '../redis/index.js';
 import {
-  DurationMemory,
+  DurationStore,
   exponentialBackoff,
   type Knowledge,
   learnedSchedule,
@@ -26,7 +26,7 @@ export async function showSchedule(config: BaseConfig, terminal: Terminal): Prom
   const { queue, polling } = config;
   await withCommandRedis(config.redis, async (redis) => {
     const [knowledge, load] = await Promise.all([
-      new DurationMemory({ redis, queueName: queue.name, queuePrefix: queue.prefix }).read(),
+      new DurationStore({ redis, queueName: queue.name, queuePrefix: queue.prefix }).read(),
       queueLoad(redis, queue.name, queue.prefix),
     ]);
     const backoff = exponentialBackoff(polling);
@@ -61,7 +61,7 @@ export async function showSchedule(config: BaseConfig, terminal: Terminal): Prom
 export async function resetSchedule(config: BaseConfig, terminal: Terminal): Promise<void> {
   const { queue } = config;
   await withCommandRedis(config.redis, async (redis) => {
-    await new DurationMemory({ redis, queueName: queue.name, queuePrefix: queue.prefix }).reset();
+    await new DurationStore({ redis, queueName: queue.name, queuePrefix: queue.prefix }).reset();
     terminal.print(`forgotten how long the jobs of ${queue.name} took; running sidecars follow within 10 seconds`);
   });
 }

@@ -68,7 +68,7 @@ export interface Config extends BaseConfig {
     /** Base URL without a trailing slash; '' while `discovery` has not been done. */
     readonly endpoint: string;
     readonly requestTimeoutMs: number;
-    /** From `HTTPS_PROXY` and its kin; `NO_PROXY` has been heeded. It may hold a password. */
+    /** From `HTTPS_PROXY` and its kin; `NO_PROXY` has been applied. It may hold a password. */
     readonly proxy: Secret | undefined;
     /** Authorities that CFW and IAM are trusted by in place of Node's, in PEM. */
     readonly ca: string | undefined;

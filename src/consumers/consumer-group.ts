@@ -128,7 +128,7 @@ export class ConsumerGroup {
     }
   }
 
-  /** As `untilDone`, for steps that do not block: if Redis is silent the connection is made anew. */
+  /** As `untilDone`, for steps that do not block: if Redis is silent the connection is replaced. */
   async untilAnswered(step: () => Promise<unknown>, options?: { stopping?: boolean }): Promise<void> {
     const watched = () => answered(this.redis, step(), undefined, (error) => this.#report(error));
     await this.untilDone(watched, options);

@@ -8,7 +8,7 @@
   ARGV[2]  id of the entry
   ARGV[3…] the dead letter: field, value, field, value …
 
-  Returns the id of the dead letter, or nil where the entry is not pending any more: somebody else has settled it.
+  Returns the id of the dead letter, or nil if the entry is not pending any more: another consumer has settled it.
 ]]
 if #redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[2], ARGV[2], 1) == 0 then
   return false

@@ -28,7 +28,7 @@ export interface DeadLetter {
 
 /** What becomes of a dead letter that shall be handled again. */
 export type ReplayResult =
-  /** The group gets the entry again, with its deliveries counted anew; the dead letter is gone. */
+  /** The group gets the entry again, with its deliveries counted from 0; the dead letter is gone. */
   | 'replayed'
   /** The stream of events has trimmed the entry; the dead letter stays. */
   | 'trimmed'
@@ -37,13 +37,13 @@ export type ReplayResult =
 
 const DEAD_LETTER = readFileSync(new URL('./dead-letter.lua', import.meta.url), 'utf8');
 
-/** Fields and values of an entry of somebody else can be of any size; what is kept of an error is not. */
+/** Fields and values of another program's entry can be of any size; what is kept of an error is not. */
 const MAX_ERROR_LENGTH = 2_000;
 /** Dead letters that are read at once. */
 const PAGE = 100;
 /** Under this name replayed entries wait for a consumer of the group; it never reads anything itself. */
 const REPLAY_CONSUMER = 'cfw-job-poller-replay';
-/** As if nobody had touched them for a day: longer than any sensible idle time after which entries are taken over. */
+/** As if untouched for a day: longer than any sensible idle time after which entries are taken over. */
 const REPLAY_IDLE_MS = 86_400_000;
 
 interface WithDeadLetter {

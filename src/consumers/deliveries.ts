@@ -83,7 +83,7 @@ export class Deliveries {
     if (fields === null) {
       const { stream, group } = this.#settings;
       void this.#group.untilAnswered(async () => {
-        // 0 where somebody else has cleared it away, and told.
+        // 0 if another consumer has cleared it away, and reported it.
         if ((await this.#group.redis.xack(stream, group, entryId)) > 0) this.#group.notifyTrimmed([entryId]);
       });
       return;
@@ -124,7 +124,7 @@ export class Deliveries {
       await this.#settings.handler(event, delivery);
       this.#acknowledge(held);
     } catch (error) {
-      // Whoever takes it over tries again.
+      // The consumer that takes it over tries again.
       if (this.#group.stopping.aborted) held.state = 'failed';
       else if (deliveries >= this.#settings.maxDeliveries) void this.#bury(held, error);
       else this.#retryLater(held, error, delivery);
@@ -152,7 +152,7 @@ export class Deliveries {
     await this.#group.untilAnswered(async () => {
       const [entry] = await claim(this.#group.redis, this.#settings, [held.entryId]);
       if (entry?.[1] == null) {
-        // Settled by somebody else meanwhile, or trimmed: there is nothing left to handle.
+        // Settled by another consumer meanwhile, or trimmed: there is nothing left to handle.
         this.#held.delete(held.entryId);
         this.#changed();
         return;
@@ -220,7 +220,7 @@ export class Deliveries {
     }
   }
 
-  /** Touches all, so that nobody takes them for abandoned. */
+  /** Touches all, so that no consumer takes them for abandoned. */
   async touch(): Promise<void> {
     const ids = [...this.#held.keys()];
     for (let from = 0; from < ids.length; from += CHUNK) {
@@ -229,7 +229,7 @@ export class Deliveries {
     }
   }
 
-  /** Wakes whoever waits for room, and lets no try begin any more; resolves when no handler is at work. */
+  /** Wakes what waits for room, and lets no try begin any more; resolves when no handler is at work. */
   async stop(): Promise<void> {
     this.#changed();
     for (const { state } of this.#held.values()) if (typeof state === 'object') clearTimeout(state.retry);

@@ -33,7 +33,7 @@ export async function* pendingPages(
 
 /** What XCLAIM sets. */
 export interface ClaimOptions {
-  /** As if nobody had touched the entries for so many milliseconds; 0 where absent. */
+  /** The idle time that the entries get, in milliseconds. @default 0 */
   readonly idleMs?: number;
   /** Sets the count of deliveries; where absent it is counted on, unless `keepCount`. */
   readonly deliveries?: number;
@@ -43,7 +43,7 @@ export interface ClaimOptions {
   readonly force?: boolean;
 }
 
-/** Makes pending entries those of a consumer, whoever has them; what is not pending is passed over. */
+/** Makes pending entries those of a consumer, whichever consumer has them; what is not pending is passed over. */
 export async function claim(
   redis: RedisClient,
   { stream, group, consumer }: Consumer,

@@ -156,7 +156,7 @@ export class CfwJobEventSubscriber {
     }
   }
 
-  /** Touches what is held, so that nobody takes it for abandoned. */
+  /** Touches what is held, so that no consumer takes it for abandoned. */
   async #keepAlive(): Promise<void> {
     await this.#ready;
     for (;;) {

@@ -197,7 +197,7 @@ export class CfwJobWaiter {
         for (const waiting of this.#waiting.get(watchKey({ projectId, jobId, watchId })) ?? []) waiting.resolve(event);
       }
     } catch (error) {
-      // The stream cannot be read at all (a key of another type, no permission); the next call tries anew.
+      // The stream cannot be read at all (a key of another type, no permission); the next call tries again.
       this.#reading = undefined;
       this.#rejectAll(error as Error);
     }

@@ -75,7 +75,7 @@ export async function startPrivateRedis({ args = [], again }: PrivateRedisOption
     } catch (error) {
       process.off('exit', onExit);
       await ended(child);
-      // Somebody else may have taken the port in the meantime.
+      // Another process may have taken the port in the meantime.
       if (error instanceof NoRedisServerError || tries === 3) {
         if (again === undefined) await rm(folder, { recursive: true, force: true });
         throw error;
@@ -122,7 +122,7 @@ async function ended(child: ChildProcess): Promise<void> {
   await exit;
 }
 
-/** A port on loopback that nobody listens on just now. */
+/** A port on loopback that is free just now. */
 export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

@@ -1,5 +1,5 @@
 export { type CfwJobEvent, type CfwJobEventData, eventSchema, fromEntry, InvalidEntryError, toEntry } from './event.js';
-export { findPublished, memoryKey, type PublishedEvent, type WatchedJob, watchKey } from './published.js';
+export { findPublished, type PublishedEvent, publishedKey, type WatchedJob, watchKey } from './published.js';
 export {
   type EndedJob,
   EventPublisher,

@@ -10,7 +10,7 @@ export function eventDataJsonSchema(): Record<string, unknown> {
     io: 'input',
     unrepresentable: 'any',
     override: ({ jsonSchema }) => {
-      // "format" says it; the pattern is for engines that do not know the format, and nobody can read it.
+      // "format" says it; the pattern is for engines that do not know the format, and is unreadable.
       if (jsonSchema.format === 'date-time') delete jsonSchema.pattern;
     },
   });

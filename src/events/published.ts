@@ -14,7 +14,7 @@ export function watchKey({ projectId, jobId, watchId }: WatchedJob): string {
 }
 
 /** Where it is remembered that a job was published; derived from the stream, so that both share a Redis Cluster slot. */
-export function memoryKey(stream: string, key: string): string {
+export function publishedKey(stream: string, key: string): string {
   return `${stream}:published:${key}`;
 }
 
@@ -38,7 +38,7 @@ export async function findPublished(
   jobs: readonly WatchedJob[],
 ): Promise<(PublishedEvent | undefined)[]> {
   if (jobs.length === 0) return [];
-  const remembered = await redis.mget(jobs.map((job) => memoryKey(stream, watchKey(job))));
+  const remembered = await redis.mget(jobs.map((job) => publishedKey(stream, watchKey(job))));
   return await Promise.all(
     remembered.map(async (memory) => {
       if (memory === null) return undefined;

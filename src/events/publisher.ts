@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { type FinalVerdict, NEW_HISTORY, type PollHistory } from '../polling/index.js';
 import { defineScript, type RedisClient } from '../redis/index.js';
 import { type CfwJobEvent, type CfwJobEventData, toEntry } from './event.js';
-import { findPublished, memoryKey, type PublishedEvent, type WatchedJob, watchKey } from './published.js';
+import { findPublished, type PublishedEvent, publishedKey, type WatchedJob, watchKey } from './published.js';
 
 /** Where events go. */
 export interface EventPublisherOptions {
@@ -117,7 +117,7 @@ export class EventPublisher {
       },
     } as CfwJobEvent;
     const [isNew, entryId] = await this.#publishOnce(
-      memoryKey(stream, key),
+      publishedKey(stream, key),
       stream,
       dedupTtlMs,
       maxLength,

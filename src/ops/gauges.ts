@@ -16,9 +16,9 @@ export interface GaugeSources {
   readonly readiness: () => Promise<Readiness>;
   /** What the watch of the stream found at its last look. */
   readonly streamState: () => StreamState | undefined;
-  /** What the worker of this process tells of itself; undefined before it has begun. */
+  /** How the worker of this process stands; undefined before it has begun. */
   readonly worker: () => WorkerState | undefined;
-  /** What has been learned; undefined where the schedule is always the backoff. */
+  /** What has been learned; undefined if the schedule is always the backoff. */
   readonly learner: LearnerState | undefined;
   /** `POLL_PRICE`, in milliseconds. */
   readonly priceMs: number;
@@ -27,12 +27,12 @@ export interface GaugeSources {
 /** How the worker of this process stands; see `JobWorker`. */
 export type WorkerState = Pick<JobWorker, 'load' | 'backlog' | 'fleet'>;
 
-/** What the learner of this process tells of itself; see `ScheduleLearner`. */
+/** What the learner of this process knows; see `ScheduleLearner`. */
 export type LearnerState = Pick<ScheduleLearner, 'learned' | 'knownJobs'>;
 
-/** A scrape does not wait longer for Redis; what belongs to this process is told all the same. */
+/** A scrape does not wait longer for Redis; what belongs to this process is shown all the same. */
 const REDIS_LIMIT_MS = 1_000;
-/** More groups than this are not told: a label must not grow without bound. */
+/** More groups than this are not shown: a label must not grow without bound. */
 const MAX_GROUPS = 50;
 
 /**
@@ -48,12 +48,12 @@ export function addGauges(registry: Registry, sources: GaugeSources): () => Prom
   const running = gauge('running_jobs', 'Jobs that this process is on, held ones included.');
   const held = gauge('held_jobs', 'Jobs that wait in this process for their next poll, rather than in the queue.');
   const overdue = gauge('overdue_seconds', 'How long the job that has been due for longest has waited to be taken.');
-  const paused = gauge('queue_paused', 'Whether somebody has paused the queue.');
+  const paused = gauge('queue_paused', 'Whether the queue is paused.');
   const fleet = gauge('fleet_processes', 'Processes that work on the queue, as this one last heard.');
   const housekeeper = gauge('housekeeper', 'Whether this process is the housekeeper of the queue.');
   const rateShare = gauge('rate_share', 'Calls a second that this process may make just now; +Inf: no limit.');
   const fullLook = gauge('housekeeper_look_seconds', "How long the housekeeper's last look at all jobs took.");
-  const holdBack = gauge('hold_back_seconds', 'How long all processes hold back from now on, since CFW asked for it.');
+  const holdBack = gauge('hold_back_seconds', 'How much longer the cool-down lasts that CFW has asked for.');
   const entries = gauge('stream_entries', 'Events on the stream.');
   const maxEntries = gauge('stream_max_entries', 'Events that the stream keeps at least; 0: all.');
   const lag = gauge('stream_group_lag_entries', 'Events that a consumer group has not read yet.', ['group']);

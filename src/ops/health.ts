@@ -5,18 +5,18 @@ import type { RedisClient } from '../redis/index.js';
 import { inTime } from './in-time.js';
 
 /** What a check finds when it is asked. */
-export interface Finding {
-  /** What is wrong, in words; null where nothing is. */
+export interface CheckResult {
+  /** What is wrong, in words; null if nothing is. */
   readonly error: string | null;
-  /** Since when, in epoch milliseconds, where the check knows it better than by having been asked. */
+  /** Since when, in epoch milliseconds, if the check knows it better than by having been asked. */
   readonly since?: number;
 }
 
 /** One thing to look at. */
 export interface HealthCheck {
-  /** Whether the sidecar cannot do its work without it; else it is told, but the sidecar stays ready. */
+  /** Whether the sidecar cannot do its work without it; else it is reported, but the sidecar stays ready. */
   readonly required: boolean;
-  look(): Finding | Promise<Finding>;
+  look(): CheckResult | Promise<CheckResult>;
 }
 
 /** How a check stands. */
@@ -25,9 +25,9 @@ export interface CheckState {
   readonly required: boolean;
   /** Since when it has been so; RFC 3339. */
   readonly since: string;
-  /** What is wrong; null where nothing is. */
+  /** What is wrong; null if nothing is. */
   readonly error: string | null;
-  /** What was last wrong, and when that was last seen; null where nothing ever was. */
+  /** What was last wrong, and when that was last seen; null if nothing ever was. */
   readonly lastError: { readonly error: string; readonly at: string } | null;
 }
 
@@ -37,7 +37,7 @@ export interface Readiness {
   readonly checks: Readonly<Record<string, CheckState>>;
 }
 
-/** Tells, when asked, whether the sidecar can do its work; nothing has to be reset when it can again. */
+/** Whether the sidecar can do its work, as of the moment of asking; nothing has to be reset when it can again. */
 export function createReadiness(checks: Readonly<Record<string, HealthCheck>>): () => Promise<Readiness> {
   const states = new Map<string, CheckState>();
   const ask = async ([name, { required, look }]: [string, HealthCheck]): Promise<[string, CheckState]> => {
@@ -147,17 +147,17 @@ const STUCK_MS = 5_000;
 /** Something is wrong after so long: a restart, or jobs of a killed worker, take less. */
 const OVERDUE_LIMIT_MS = 60_000;
 
-/** What the worker tells of itself; zeros where there is none yet. */
+/** How the worker stands; zeros if there is none yet. */
 export interface WorkerView {
-  /** For how long the job that has been due for longest has waited, in milliseconds; 0 where none is due. */
+  /** For how long the job that has been due for longest has waited, in milliseconds; 0 if none is due. */
   readonly overdueMs: number;
   /** For how long jobs have been due that may be taken, and none was, in milliseconds. */
   readonly stuckMs: number;
 }
 
 /**
- * Whether jobs are taken when they are due: a worker can look connected and take none. One that is stuck begins anew by
- * itself, and its own measure with it, so this goes on from there until a job moves.
+ * Whether jobs are taken when they are due: a worker can look connected and take none. One that is stuck restarts by
+ * itself, and its own measure with it, so this continues from there until a job moves.
  */
 export function queueCheck(worker: () => WorkerView): { check: HealthCheck; moved: () => void } {
   let stuckSince: number | undefined;

@@ -43,7 +43,7 @@ const TOKEN_OUTCOMES: readonly TokenOutcome[] = ['issued', 'refused', 'unreachab
 const MAX_PROJECTS = 100;
 const OTHER_PROJECTS = 'other';
 
-/** Default metrics of prom-client that call a gauge a total, or tell the same once more, by type. */
+/** Default metrics of prom-client that call a gauge a total, or repeat others by type. */
 const LEFT_OUT = [
   'nodejs_active_handles',
   'nodejs_active_handles_total',
@@ -63,7 +63,7 @@ export function createMetrics({ projectLabel = false } = {}): Metrics {
   const registers = [registry];
   new Gauge({
     name: 'cfw_job_poller_info',
-    help: 'Always 1; its labels tell what runs.',
+    help: 'Always 1; its labels say what runs.',
     labelNames: ['version'],
     registers,
   }).set({ version: VERSION }, 1);
@@ -75,19 +75,19 @@ export function createMetrics({ projectLabel = false } = {}): Metrics {
   });
   const callDuration = new Histogram({
     name: 'cfw_job_poller_call_duration_seconds',
-    help: 'How long polls took, getting a token included where that was needed.',
+    help: 'How long polls took, getting a token included if that was needed.',
     buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
     registers,
   });
   const lateness = new Histogram({
     name: 'cfw_job_poller_poll_lateness_seconds',
-    help: 'How long after they were due polls began: what they waited for the limiter, a hold-back or a free worker.',
+    help: 'How long after they were due polls began: what they waited for a turn, a cool-down or a free slot.',
     buckets: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300],
     registers,
   });
   const limited = new Counter({
     name: 'cfw_job_poller_limited_total',
-    help: 'Times the limiter stopped a fetch, or a held job had to stand in line for its next poll.',
+    help: 'Times the rate stopped a fetch, or sent a held job into the backlog for its next poll.',
     labelNames: ['what'],
     registers,
   });
@@ -98,13 +98,13 @@ export function createMetrics({ projectLabel = false } = {}): Metrics {
   });
   const events = new Counter({
     name: 'cfw_job_poller_events_total',
-    help: 'Ended jobs by status and reason; published is "known" where the event had been published before.',
+    help: 'Ended jobs by status and reason; published is "known" if the event had been published before.',
     labelNames: projectLabel ? ['status', 'reason', 'published', 'project'] : ['status', 'reason', 'published'],
     registers,
   });
   const eventDelay = new Histogram({
     name: 'cfw_job_poller_event_delay_seconds',
-    help: "From the end of a job, as CFW tells it by its clock, to the job's event.",
+    help: "From the end of a job, by CFW's clock, to the job's event.",
     buckets: [0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 30, 60, 300, 900],
     registers,
   });

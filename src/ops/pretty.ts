@@ -40,7 +40,7 @@ function shown(value: unknown): string {
   return (typeof value === 'string' ? value : JSON.stringify(value)).replace(CONTROL, '');
 }
 
-/** In the time zone of whoever looks. */
+/** In the time zone of this machine. */
 function timeOfDay(time: string): string {
   const date = new Date(time);
   return `${date.toTimeString().slice(0, 8)}.${String(date.getMilliseconds()).padStart(3, '0')}`;

@@ -7,20 +7,20 @@ export interface StreamWatchOptions {
   readonly stream: string;
   /** `EVENT_STREAM_MAXLEN`; 0 never trims, and then nothing is ever in danger. */
   readonly maxLength: number;
-  /** Told once when a group comes into danger, and again when it does after it had been out of it. */
+  /** Runs once when a group comes into danger, and again when it does after it had been out of it. */
   readonly onDanger?: (group: GroupState) => void;
-  /** Told when entries were trimmed that a group had not acknowledged; `lost` is how many more than at the last look. */
+  /** Runs when entries were trimmed that a group had not acknowledged; `lost` is how many more than at the last look. */
   readonly onLost?: (group: GroupState, lost: number) => void;
 }
 
 /** Where a group stands. */
 export interface GroupState {
   readonly group: string;
-  /** Entries that were never delivered to the group; null where Redis does not know (before 7.0, or after XDEL). */
+  /** Entries that were never delivered to the group; null if Redis does not know (before 7.0, or after XDEL). */
   readonly lag: number | null;
   /** Entries that were delivered and are not acknowledged. */
   readonly pending: number;
-  /** About how many entries can still be appended before the oldest unacknowledged one is trimmed; null where it never is. */
+  /** About how many entries can still be appended before the oldest unacknowledged one is trimmed; null if it never is. */
   readonly room: number | null;
   /** Whether that is less than a tenth of the stream. */
   readonly endangered: boolean;
@@ -28,7 +28,7 @@ export interface GroupState {
   readonly lost: number;
 }
 
-/** Where the stream stands; plain numbers, for whoever makes metrics of them. */
+/** Where the stream stands; plain numbers, for metrics. */
 export interface StreamState {
   readonly length: number;
   readonly groups: readonly GroupState[];
@@ -58,7 +58,7 @@ interface Losses {
 }
 
 /**
- * Tells whether trimming is about to take, or has taken, what a group has not acknowledged.
+ * Whether trimming is about to take, or has taken, what a group has not acknowledged.
  *
  * A look costs a handful of small commands, however long the stream is: Redis counts what was appended, and where an entry
  * stands in between is estimated from its time and from the counts at earlier looks.
@@ -83,7 +83,7 @@ export class StreamWatch {
   /**
    * Looks now.
    *
-   * @throws what Redis answers where it cannot be asked.
+   * @throws what Redis answers if it cannot be asked.
    */
   async look(): Promise<StreamState> {
     const { redis, stream } = this.#options;
@@ -154,7 +154,7 @@ export class StreamWatch {
   /** Keeps the counts at this look; those of entries that are gone are of no use any more. */
   #learn(first: Point, last: Point, counted: boolean): void {
     const between = counted ? this.#points.filter(({ at }) => at > first.at && at < last.at) : [];
-    // Every other one suffices where there are too many.
+    // Every other one suffices if there are too many.
     const kept = between.length > MAX_POINTS ? between.filter((_, index) => index % 2 === 0) : between;
     this.#points = [first, ...kept, last];
   }

@@ -1,9 +1,9 @@
 /** What CFW said of a job. */
 export interface JobAnswer {
   readonly kind: 'job';
-  /** `Running`, `Success`, `Failed`, or one of the values that nobody documented. */
+  /** `Running`, `Success`, `Failed`, or an undocumented value. */
   readonly status: string;
-  /** RFC 3339 in UTC, or null where CFW told none. */
+  /** RFC 3339 in UTC, or null if CFW gave none. */
   readonly beginTime: string | null;
   readonly endTime: string | null;
 }
@@ -11,13 +11,13 @@ export interface JobAnswer {
 /**
  * What a failed call means for the job:
  *
- * - `transient`: trouble on the other side or on the way; ask again.
+ * - `transient`: an error on the other side or on the way; ask again.
  * - `throttled`: too many calls; ask again, after the wait it may name.
  * - `not-found`: CFW does not know the job, perhaps not yet.
  * - `denied`: access to the job's project is denied.
- * - `rejected`: CFW refuses the read for a reason that nobody documented; it may pass.
+ * - `rejected`: CFW refuses the read for an undocumented reason; it may pass.
  * - `invalid`: the request itself is wrong and stays so.
- * - `unauthorized`: trouble with the credentials or the account, which is no fault of the job.
+ * - `unauthorized`: an error of the credentials or the account, not of the job.
  * - `withheld`: no call was made, since it is known that the credentials are refused or cannot be had.
  */
 export type FailureKind =
@@ -35,10 +35,10 @@ export interface FailedCall {
   readonly kind: FailureKind;
   /** The error code of CFW or its gateway, else the network error's (`ECONNRESET`), else `HTTP_<status>`. */
   readonly code: string;
-  /** null where no answer came. */
+  /** null if no answer came. */
   readonly httpStatus: number | null;
   readonly message: string;
-  /** How long the other side asked to wait, in milliseconds; 0 where it makes sense to ask again at once. */
+  /** How long the other side asked to wait, in milliseconds; 0 if it makes sense to ask again at once. */
   readonly retryAfterMs?: number;
   /** `X-Request-Id` of the answer, which the vendor's support asks for. */
   readonly requestId?: string;

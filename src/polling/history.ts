@@ -1,6 +1,6 @@
 import type { FailedCall, FailureKind, PollAnswer } from './answer.js';
 
-/** The error of the last failed call, as the event tells it. */
+/** The error of the last failed call, as the event has it. */
 export interface LastError {
   readonly code: string;
   readonly httpStatus: number | null;
@@ -26,7 +26,7 @@ export interface PollHistory {
   readonly notFoundSince: number | null;
   readonly deniedSince: number | null;
   readonly rejectedSince: number | null;
-  /** Since when CFW has told only a status that nobody documented; epoch milliseconds. */
+  /** Since when CFW has given only an undocumented status; epoch milliseconds. */
   readonly unknownStatusSince: number | null;
   /** When the last poll was begun that found the job not ended; epoch milliseconds. */
   readonly runningAt: number | null;
@@ -77,7 +77,7 @@ export function remember(history: PollHistory, answer: PollAnswer, polledAt: num
   const count = Object.hasOwn(history.errorCounts, code) ? (history.errorCounts[code] ?? 0) : 0;
   const counted = count > 0 || Object.keys(history.errorCounts).length < MAX_CODES;
   // An outage, a throttle or a refused credential says nothing about the job, so it breaks no run of 404s or 403s; an
-  // answer about the job itself does: who is told 404 was not denied access.
+  // answer about the job itself does: a 404 is no denied access.
   const aboutTheJob = answer.kind === 'not-found' || answer.kind === 'denied' || answer.kind === 'rejected';
   const since = (kind: FailureKind, before: number | null) =>
     answer.kind === kind ? (before ?? polledAt) : aboutTheJob ? null : before;

@@ -11,7 +11,7 @@ export const DENIED_PATIENCE_MS = 300_000;
 
 /**
  * What an answer means: the job has ended, or it has to be asked for again: as the schedule says, but not before `waitMs`
- * where that is told, and at once where it is 0.
+ * if that is given, and at once if it is 0.
  */
 export type Verdict =
   | { readonly kind: 'completed' }
@@ -25,7 +25,7 @@ const pending = (waitMs?: number): Verdict => ({ kind: 'pending', waitMs });
 const failed = (reason: FailureReason, message: string): Verdict => ({ kind: 'failed', reason, message });
 
 /**
- * The one place where it is decided what an answer means.
+ * The one place that decides what an answer means.
  *
  * @param history what is known, this answer included.
  */
@@ -55,14 +55,14 @@ export function decide(answer: PollAnswer, history: PollHistory, now: number): V
     case 'throttled':
     case 'transient':
     case 'withheld':
-      // Nobody is asked again at once for having said "Retry-After: 0".
+      // "Retry-After: 0" is no reason to poll again at once.
       return pending(answer.retryAfterMs || undefined);
     default:
       return answer satisfies never;
   }
 }
 
-/** The verdict at the deadline: what was last known tells whether the job was slow or could not be asked about. */
+/** The verdict at the deadline: what was last known says whether the job was slow or could not be polled. */
 export function timedOut(history: PollHistory, timeoutMs: number): Verdict & { kind: 'failed' } {
   const last =
     history.cfwStatus !== null

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { type CfwJobEvent, memoryKey, toEntry, type WatchedJob, watchKey } from '../events/index.js';
+import { type CfwJobEvent, publishedKey, toEntry, type WatchedJob, watchKey } from '../events/index.js';
 import type { RedisClient } from '../redis/index.js';
 import { type QueuedStatus, readStatuses } from './job-status.js';
 
@@ -76,7 +76,7 @@ export class JobCanceller {
     const pipeline = redis.pipeline();
     for (const [n, job] of jobs.entries()) {
       const queueJobId = watchKey(job);
-      const published = memoryKey(eventStream, queueJobId);
+      const published = publishedKey(eventStream, queueJobId);
       const keys = [published, eventStream, key(queueJobId), announcementKey(eventStream)];
       const entry = toEntry(cancelEvent(job, queued[n]));
       // ioredis adds a script as a method, which its types cannot know.

@@ -8,11 +8,11 @@ export const JOB_STATES = ['waiting', 'active', 'delayed', 'prioritized', 'compl
 export interface QueueState {
   /** Jobs in each state. */
   readonly jobs: Readonly<Record<(typeof JOB_STATES)[number], number>>;
-  /** How long all workers hold back from now on, in milliseconds, since CFW asked them to; 0 where they do not. */
+  /** How much longer the cool-down lasts that CFW has asked for, in milliseconds; 0 if there is none. */
   readonly holdBackMs: number;
 }
 
-/** The limiter's own windows are at most this long, in milliseconds; beyond that it is a hold-back. */
+/** Windows of an older version's limiter are at most this long, in milliseconds; beyond that it is a cool-down. */
 const WINDOW_MS = 1_000;
 
 /** Looks at the queue from outside, by a few commands that take the same time however many jobs there are. */
@@ -21,7 +21,7 @@ export class QueueInspector {
 
   constructor({ redis, queueName, queuePrefix }: { redis: RedisClient; queueName: string; queuePrefix: string }) {
     this.#queue = new Queue(queueName, { connection: redis, prefix: queuePrefix });
-    // Told by the connection itself, and by each call.
+    // Reported by the connection itself, and by each call.
     this.#queue.on('error', () => {});
   }
 

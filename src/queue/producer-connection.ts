@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { Queue } from 'bullmq';
-import { memoryKey } from '../events/index.js';
+import { publishedKey } from '../events/index.js';
 import {
   ask,
   checkConnection,
@@ -98,7 +98,7 @@ export class ProducerConnection {
     const { eventStream } = this.#options;
     const ends = await this.use(async ({ redis, queue }) => {
       const keys = [queue.toKey('completed'), queue.toKey('failed')];
-      for (const id of queueJobIds) keys.push(queue.toKey(id), memoryKey(eventStream, id));
+      for (const id of queueJobIds) keys.push(queue.toKey(id), publishedKey(eventStream, id));
       return await (redis as unknown as WithForgetFinished).cfwForgetFinished(keys.length, ...keys, ...queueJobIds);
     });
     return ends.map((end) => {

@@ -19,7 +19,7 @@ export interface QueuedJob {
  *
  * @param key names a key of the BullMQ queue.
  * @param now epoch milliseconds by Redis's clock.
- * @returns for each id, in order, its job; undefined where it has ended or is gone.
+ * @returns for each id, in order, its job; undefined if it has ended or is gone.
  */
 export async function readQueued(
   redis: RedisClient,

@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
- * Does something again and again, with a pause after each time, until told to stop. What goes wrong is told, and is no
- * reason to stop.
+ * Repeats an action, with a pause after each time, until the signal. Errors are reported, and stop nothing.
  */
 export async function repeat(
   action: () => Promise<void>,

@@ -7,13 +7,13 @@ import type { Taken } from './store.js';
 /** Under this every copy of `@opentelemetry/api` 1.x finds what has been set up in the process. */
 const OPENTELEMETRY = Symbol.for('opentelemetry.js.api.1');
 
-/** An option for a queue; empty where there is none. */
+/** An option for a queue; empty if there is none. */
 export interface HostTelemetry {
   readonly telemetry?: Telemetry;
 }
 
 /**
- * BullMQ's hook for OpenTelemetry where whoever runs this process has set up tracing, as an option for a queue.
+ * BullMQ's hook for OpenTelemetry, as an option for a queue, if tracing is set up in this process.
  * Else it is empty, and nothing is loaded.
  */
 export function hostTelemetry(): HostTelemetry {
@@ -45,7 +45,7 @@ export function hostTelemetry(): HostTelemetry {
   };
 }
 
-/** Works on a job in the trace of whoever enqueued it, as BullMQ's worker does. */
+/** Works on a job in the trace of its producer, as BullMQ's worker does. */
 export async function inTraceOf<T>(
   { id, name, opts }: Taken,
   { telemetry }: HostTelemetry,

@@ -119,7 +119,7 @@ export class JobWorker {
     return { running: this.#runs.size, held: this.#slots.held };
   }
 
-  /** The jobs that are due and not yet fetched, as the housekeeper saw them a second ago, or up to 5 s ago in a quiet queue. */
+  /** The jobs that are due and not yet fetched, as the housekeeper saw them a second ago, or up to 10 s ago in a quiet queue. */
   get backlog(): Backlog {
     return this.#housekeeper.backlog;
   }

@@ -9,7 +9,7 @@ const PASSING_PAUSE_MS = 250;
 
 /** How to ask. */
 export interface AskOptions {
-  /** After this many milliseconds without an answer the connection is made anew. @default 5000 */
+  /** After this many milliseconds without an answer the connection is replaced. @default 5000 */
   readonly silentMs?: number;
   /** Gives up after this many milliseconds. @default no limit */
   readonly withinMs?: number | undefined;
@@ -21,7 +21,7 @@ export interface AskOptions {
 
 /**
  * Asks Redis until it answers: a passing state (a failover, a start, a long script) is waited out, a connection that has
- * gone silent or leads to a replica is made anew.
+ * gone silent or leads to a replica is replaced.
  *
  * @param command must be safe to run twice.
  * @throws {RedisUnavailableError} after `withinMs`, with the last error as its cause.
@@ -70,7 +70,7 @@ export async function ask<T>(
 }
 
 /**
- * Waits for an answer, and makes the connection anew each time that none has come for a while: its other end may be gone
+ * Waits for an answer, and replaces the connection each time that none has come for a while: its other end may be gone
  * without a word. ioredis then sends the command again.
  */
 export async function answered<T>(
@@ -90,7 +90,7 @@ export async function answered<T>(
 }
 
 /**
- * Makes a connection anew, unless that is under way.
+ * Replaces a connection, unless that is under way.
  *
  * @returns whether it was connected.
  */

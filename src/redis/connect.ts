@@ -13,7 +13,7 @@ const COMMON = {
   disableClientInfo: true,
 } satisfies RedisOptions;
 
-/** A server that was the master and is not any more says so; connecting anew finds the one that is, and asks it again. */
+/** A server that was the master and is not any more says so; reconnecting finds the one that is, and asks it again. */
 const reconnectOnError = (error: Error) => (/READONLY|UNBLOCKED/.test(error.message) ? 2 : false);
 
 /** How Redis's servers are found again. */
@@ -24,7 +24,7 @@ interface Patience {
   readonly enableAutoPipelining: boolean;
   /** Bound of one command, in milliseconds. */
   readonly commandTimeout?: number;
-  /** Whether an error makes ioredis connect anew and send the command again. */
+  /** Whether an error makes ioredis reconnect and send the command again. */
   readonly reconnectOnError?: (error: Error) => 2 | false;
 }
 
@@ -184,7 +184,7 @@ function connect(config: RedisConfig, { retry, lazyConnect, ...patience }: Patie
 
 type Login = Pick<RedisOptions, 'username' | 'password'>;
 
-/** User and password as they are now: the file of a secret is read anew. */
+/** User and password as they are now: the file of a secret is read again. */
 function currentLogin(config: RedisConfig): Login {
   if (config.kind === 'server') {
     config.url.refresh();
@@ -212,8 +212,8 @@ function decoded(text: string): string {
 }
 
 /**
- * Lets a connection, and each copy that is made of it, log in with the password that is valid then, whenever it connects
- * anew. ioredis knows but the one that it was made with, and BullMQ makes copies of its own.
+ * Lets a connection, and each copy that is made of it, log in with the password that is valid then, whenever it
+ * reconnects. ioredis knows but the one that it was made with, and BullMQ makes copies of its own.
  */
 function keepLogin(redis: Redis, login: () => Login): Redis {
   const { connect, duplicate } = redis;

@@ -89,7 +89,7 @@ function without(options: object, kept: readonly string[]): Record<string, unkno
   );
 }
 
-/** What ioredis keeps to itself: the state of the connection, and of the last one while it connects anew. */
+/** What ioredis keeps to itself: the state of the connection, and of the last one while it reconnects. */
 interface WithCondition {
   readonly condition?: { readonly select?: number } | null;
   readonly prevCondition?: { readonly select?: number } | null;
@@ -101,7 +101,7 @@ function currentDb(redis: RedisClient): number {
   return prevCondition?.select ?? condition?.select ?? (redis.options as RedisOptions).db ?? 0;
 }
 
-/** Passwords that expire are set anew on the options of the connection that the service has; a copy must not keep the old one. */
+/** Passwords that expire are replaced on the options of the connection that the service has; a copy must not keep the old one. */
 function followLogin(copy: Redis, of: Redis): void {
   const { connect } = copy;
   copy.connect = ((callback) => {

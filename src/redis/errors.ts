@@ -25,13 +25,13 @@ const PASSING_CLIENT =
 /** What only a server says that is not the master any more. */
 const DEMOTED = /(?:^|: -)(?:UNBLOCKED|READONLY|MASTERDOWN)(?= |$)/;
 
-/** Whether a command that failed so may succeed later, though nobody changes anything. */
+/** Whether a command that failed so may succeed later, though nothing is changed. */
 export function isPassing(error: unknown): boolean {
   const { message } = error as Error;
   return PASSING_REPLY.test(message) || PASSING_CLIENT.test(message) || error instanceof NotConnectedError;
 }
 
-/** Whether the server is no master any more; connecting anew may lead to the one that is. */
+/** Whether the server is no master any more; reconnecting may lead to the one that is. */
 export function isDemoted(error: unknown): boolean {
   return DEMOTED.test((error as Error).message);
 }

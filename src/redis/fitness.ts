@@ -54,7 +54,7 @@ export async function inspectRedis(redis: RedisClient): Promise<RedisFinding[]> 
         return judge(where, parseInfo(await server.info()));
       } catch (error) {
         if (!(error as Error).message.startsWith('NOPERM')) throw error;
-        const message = `${where}: INFO is not permitted, so nobody knows whether it is set up safely; docs/redis.md has the ACL`;
+        const message = `${where}: INFO is not permitted, so it cannot be checked whether it is set up safely; docs/redis.md has the ACL`;
         return [{ severity: 'warn' as const, message }];
       }
     }),

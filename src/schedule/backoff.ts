@@ -14,7 +14,7 @@ export interface ExponentialBackoffOptions {
  * Exponential backoff without a counter. Polls at 0, b, b + bf, b + bf + bf², … are the same as: *the delay at elapsed
  * time t is min(max, b + (f - 1)·t)*, since the geometric sum b·(fⁿ - 1)/(f - 1) = t has bfⁿ = b + (f - 1)·t as its next term.
  *
- * @throws {RangeError} where an option is out of its bounds.
+ * @throws {RangeError} if an option is out of its bounds.
  */
 export function exponentialBackoff({ initialDelayMs, factor, maxDelayMs }: ExponentialBackoffOptions): Schedule {
   if (!(initialDelayMs >= 1)) throw new RangeError(`initialDelayMs must be at least 1, not ${initialDelayMs}`);
@@ -31,8 +31,8 @@ const JITTER = 0.1;
  * shortens: a maximum stays a maximum.
  *
  * @param backoff no more is taken away than a tenth of this one's delay: a learned schedule waits for long because nothing
- *   can be found before. The schedule itself unless told.
- * @param random a number from 0 to 1 each time, `Math.random` unless told.
+ *   can be found before. @default the schedule itself
+ * @param random a number from 0 to 1 each time, @default `Math.random`
  */
 export function withJitter(
   schedule: Schedule,

@@ -15,7 +15,7 @@ export function binStart(bin: number): number {
   return FIRST_BIN_MS * 2 ** (bin / BINS_PER_DOUBLING);
 }
 
-/** @returns the bin of a time in milliseconds, or undefined where it is absurd: negative, less than 50 ms, over 24 h. */
+/** @returns the bin of a time in milliseconds, or undefined if it is absurd: negative, less than 50 ms, over 24 h. */
 export function binOf(ms: number): number | undefined {
   const bin = Math.floor(Math.log2(ms / FIRST_BIN_MS) * BINS_PER_DOUBLING);
   return bin >= 0 && bin < BIN_COUNT ? bin : undefined;
@@ -46,12 +46,12 @@ export interface Observation {
 
 /**
  * What a job teaches once it is over. Its end lies between the last poll that found it running and the one that found it
- * ended; our own clock tells that. Where in between is told by CFW's times, unless they contradict it (clocks differ,
+ * ended; by our own clock. CFW's times say where in between, unless they contradict it (clocks differ,
  * a field is garbage) or are missing; then it is drawn.
  *
  * A job that was never found running teaches nothing: it was over before there was anything to schedule.
  *
- * @param random a number from 0 to 1, `Math.random` unless told.
+ * @param random a number from 0 to 1, @default `Math.random`
  */
 export function observe(
   enqueuedAt: number,
@@ -73,7 +73,7 @@ function inBin(kind: keyof Durations, ms: number): Observation | undefined {
   return bin === undefined ? undefined : { kind, bin };
 }
 
-/** @returns the time in milliseconds within which this share of the jobs ended; undefined where none has ended. */
+/** @returns the time in milliseconds within which this share of the jobs ended; undefined if none has ended. */
 export function quantile({ ended }: Durations, share: number): number | undefined {
   let left = share * sum(ended);
   if (left === 0) return undefined;

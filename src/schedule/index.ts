@@ -23,4 +23,4 @@ export {
 } from './learned.js';
 export { ScheduleLearner, type ScheduleLearnerOptions } from './learner.js';
 export { type PlotStep, plotSteps } from './plot.js';
-export { DurationMemory, type DurationMemoryOptions } from './store.js';
+export { DurationStore, type DurationStoreOptions } from './store.js';

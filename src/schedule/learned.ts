@@ -17,7 +17,7 @@ export const NOTHING_KNOWN: Knowledge = { durations: NO_DURATIONS, watchedMs: 0 
 export interface LearnedScheduleOptions {
   /** How much delay one poll is worth, in milliseconds. @minimum 1 */
   readonly priceMs: number;
-  /** What counts where too little is known, and after a failed call: the exponential backoff. */
+  /** What counts while too little is known, and after a failed call: the exponential backoff. */
   readonly backoff: Schedule;
   /** No delay is shorter, in milliseconds. @minimum 1 */
   readonly minDelayMs: number;
@@ -31,7 +31,7 @@ export interface Load {
   readonly jobsInFlight: number;
   /** Those among them that are due, but have to wait. */
   readonly jobsWaiting: number;
-  /** Polls that are allowed each second, in all processes; 0 where any number is. */
+  /** Polls that are allowed each second, in all processes; 0 if any number is. */
   readonly pollsPerSecond: number;
 }
 
@@ -65,7 +65,7 @@ export function isEnough({ durations, watchedMs }: Knowledge): boolean {
  * The schedule that is best for jobs that take as long as those before them. It asks again as the backoff does after a
  * failed call, which says nothing about the job, and beyond the longest time that was ever seen.
  *
- * @returns undefined where too little is known: the backoff is the schedule then.
+ * @returns undefined if too little is known: the backoff is the schedule then.
  */
 export function learnedSchedule(
   knowledge: Knowledge,

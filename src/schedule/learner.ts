@@ -8,11 +8,11 @@ import {
   learnedSchedule,
   MIN_WATCHED,
 } from './learned.js';
-import type { DurationMemory } from './store.js';
+import type { DurationStore } from './store.js';
 
 /** What a learner needs. */
 export interface ScheduleLearnerOptions extends LearnedScheduleOptions {
-  readonly memory: DurationMemory;
+  readonly memory: DurationStore;
   /** How much there is to do just now. */
   readonly load: () => Promise<Load>;
   /** The schedule was computed; undefined stands for the backoff. */
@@ -59,7 +59,7 @@ export class ScheduleLearner {
     await this.#options.memory.learn(observation, this.#eraMs).catch((error: unknown) => this.#failed(error));
   }
 
-  /** Makes the schedule anew from what all processes know now. */
+  /** Recomputes the schedule from what all processes know now. */
   async refresh(): Promise<void> {
     const [knowledge, load] = await Promise.all([this.#options.memory.read(), this.#options.load()]);
     const before = this.#learned;

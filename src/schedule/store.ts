@@ -14,7 +14,7 @@ interface WithLearn {
 }
 
 /** Whose durations are remembered. */
-export interface DurationMemoryOptions {
+export interface DurationStoreOptions {
   readonly redis: RedisClient;
   readonly queueName: string;
   readonly queuePrefix: string;
@@ -24,11 +24,11 @@ export interface DurationMemoryOptions {
  * How long the jobs of one queue took: a hash in Redis of at most about a thousand numbers, which all processes add to and
  * read. It has no end of life; `reset` forgets.
  */
-export class DurationMemory {
+export class DurationStore {
   readonly #redis: RedisClient;
   readonly #key: string;
 
-  constructor({ redis, queueName, queuePrefix }: DurationMemoryOptions) {
+  constructor({ redis, queueName, queuePrefix }: DurationStoreOptions) {
     redis.defineCommand('cfwLearn', { numberOfKeys: 1, lua: LEARN });
     this.#redis = redis;
     this.#key = `${queuePrefix}:durations:${queueName}`;

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { binOf, DurationMemory, sum } from '../../src/schedule/index.js';
+import { binOf, DurationStore, sum } from '../../src/schedule/index.js';
 import { run } from '../support/command.js';
 import { eventually } from '../support/eventually.js';
 import { useRedis } from '../support/redis.js';
@@ -13,7 +13,7 @@ beforeEach(async () => {
   await server.redis.client.flushall();
 });
 
-const memory = () => new DurationMemory({ redis: server.redis.client, queueName: 'cfw-jobs', queuePrefix: '{cfw}' });
+const memory = () => new DurationStore({ redis: server.redis.client, queueName: 'cfw-jobs', queuePrefix: '{cfw}' });
 const base = () => ({ REDIS_URL: server.redis.url });
 
 /** As if jobs had been watched for an hour that all took about so long. */

@@ -4,7 +4,7 @@ import { Registry } from 'prom-client';
 import { addGauges } from '../../src/ops/gauges.js';
 import { createReadiness, redisCheck } from '../../src/ops/health.js';
 import { QueueInspector } from '../../src/queue/index.js';
-import { binOf, DurationMemory } from '../../src/schedule/index.js';
+import { binOf, DurationStore } from '../../src/schedule/index.js';
 import { ask } from '../support/ask.js';
 import { eventually } from '../support/eventually.js';
 import { STREAM, useRedis } from '../support/redis.js';
@@ -211,7 +211,7 @@ describe('GET /metrics', () => {
       expect(early(name)).toBeUndefined();
 
     // As other processes have learned it; the next one reads it when it starts.
-    const memory = new DurationMemory({ redis: server.redis.client, queueName: 'cfw-jobs', queuePrefix: '{cfw}' });
+    const memory = new DurationStore({ redis: server.redis.client, queueName: 'cfw-jobs', queuePrefix: '{cfw}' });
     for (let n = 0; n < 60; n += 1) {
       const bin = binOf(60_000 + n * 1_000) as number;
       await memory.learn({ kind: 'ended', bin }, 86_400_000, Date.now() - 3_600_000);

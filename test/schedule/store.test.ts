@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { BIN_COUNT, DurationMemory, NOTHING_KNOWN, sum } from '../../src/schedule/index.js';
+import { BIN_COUNT, DurationStore, NOTHING_KNOWN, sum } from '../../src/schedule/index.js';
 import { useRedis } from '../support/redis.js';
 
 const server = useRedis();
@@ -12,7 +12,7 @@ beforeEach(async () => {
 });
 
 const memory = (queueName = 'cfw-jobs') =>
-  new DurationMemory({ redis: server.redis.client, queueName, queuePrefix: '{cfw}' });
+  new DurationStore({ redis: server.redis.client, queueName, queuePrefix: '{cfw}' });
 
 /** Many jobs, one after another, that end in a bin. */
 async function learnMany(count: number, bin: number, eraMs: number, from = NOW, everyMs = 1_000): Promise<void> {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { binOf, DurationMemory } from '../../src/schedule/index.js';
+import { binOf, DurationStore } from '../../src/schedule/index.js';
 import { ACL_OF_CLUSTERS, documentedAcl } from '../support/acl.js';
 import { ask } from '../support/ask.js';
 import { eventually } from '../support/eventually.js';
@@ -18,7 +18,7 @@ async function operate(toRedis: Record<string, string>): Promise<void> {
   const flow = new Flow(env, simulator, 'billing');
   start.onEnd(() => flow.stop());
   // So that there is something to tell of the learned schedule.
-  const memory = new DurationMemory({ redis: flow.redis, queueName: 'cfw-jobs', queuePrefix: '{cfw}' });
+  const memory = new DurationStore({ redis: flow.redis, queueName: 'cfw-jobs', queuePrefix: '{cfw}' });
   for (let n = 0; n < 60; n += 1) {
     const observation = { kind: 'ended', bin: binOf(60_000 + n * 1_000) as number } as const;
     await memory.learn(observation, 86_400_000, Date.now() - 3_600_000);

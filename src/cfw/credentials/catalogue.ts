@@ -28,7 +28,7 @@ const catalogueResponse = z.object({
   }),
 });
 
-/** What Keystone knows that nobody had to configure. */
+/** What Keystone knows, so that it need not be configured. */
 export interface CatalogueFind {
   /** Base URL of CFW; undefined if the catalogue has none. */
   readonly endpoint: string | undefined;

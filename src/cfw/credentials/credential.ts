@@ -12,7 +12,7 @@ export type AuthHeaders = Readonly<Record<string, string>>;
 /** Proves who we are. One kind is configured; the client knows none of them. */
 export interface Credential {
   /**
-   * The headers that authenticate this one request; asked for anew for each attempt. Mostly they are there at once; a
+   * The headers that authenticate this one request; asked for again for each attempt. Mostly they are there at once; a
    * promise is waited for within a bound.
    *
    * @throws {CredentialError} if the headers are not available now.

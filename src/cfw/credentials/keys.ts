@@ -96,7 +96,7 @@ export function renewedKey(source: KeySource, observe: SourceObserver = () => {}
   };
 }
 
-/** Signs each request anew, since a signature older than 15 minutes is refused. */
+/** Signs each request, since a signature older than 15 minutes is refused. */
 export function signingCredential(keys: KeyProvider): Credential {
   return {
     authenticate({ method, url, projectId }) {

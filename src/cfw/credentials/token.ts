@@ -1,7 +1,7 @@
 import type { Secret } from '../../lib/secret.js';
 import type { Credential } from './credential.js';
 
-/** A ready token, handed in by whoever runs the service; it is good for one project and cannot be renewed here. */
+/** A ready token, handed in from outside; it is good for one project and cannot be renewed here. */
 export function tokenCredential(token: Secret): Credential {
   return {
     authenticate: () => ({ 'X-Auth-Token': token.reveal() }),

@@ -3,7 +3,7 @@ import { createClient, discover } from '../../client.js';
 import { type Config, ConfigError } from '../../config/index.js';
 import { formatDuration } from '../../lib/duration.js';
 import type { Secret } from '../../lib/secret.js';
-import { type Finding, fail, ok, warn } from './finding.js';
+import { type DoctorFinding, fail, ok, warn } from './finding.js';
 
 /** Signatures are refused when they are 15 minutes old or new; this leaves room. */
 const SKEW_FAIL_MS = 600_000;
@@ -13,7 +13,7 @@ const SKEW_WARN_MS = 5_000;
 const NO_JOB = 'cfw-job-poller-doctor';
 
 /** Looks at the source of the credentials, IAM and CFW: whether they answer, and whether one read call goes through. */
-export async function checkCloud(config: Config): Promise<Finding[]> {
+export async function checkCloud(config: Config): Promise<DoctorFinding[]> {
   const { kind, variables, role } = config.credentials;
   const onTop = role === undefined ? '' : `, with the role ${role.agencyName} on top (HW_ASSUME_ROLE_AGENCY_NAME)`;
   const found = ok('credentials found', `${kind}, by ${variables.join(', ')}${onTop}`);
@@ -29,7 +29,7 @@ export async function checkCloud(config: Config): Promise<Finding[]> {
 }
 
 /** The IAM of the kinds that have one; other sources are asked for keys right away. */
-async function checkIam({ cfw, credentials }: Config): Promise<Finding[]> {
+async function checkIam({ cfw, credentials }: Config): Promise<DoctorFinding[]> {
   const { requestTimeoutMs, ca } = cfw;
   const { source, role } = credentials;
   const options = (proxy: Secret | undefined) => ({ requestTimeoutMs, ca, proxy });
@@ -42,13 +42,13 @@ async function checkIam({ cfw, credentials }: Config): Promise<Finding[]> {
   return await checkReach('IAM', iam.iamEndpoint, 'HUAWEICLOUD_SDK_IAM_ENDPOINT', options(iam.proxy));
 }
 
-async function checkCfw({ cfw }: Config): Promise<Finding[]> {
+async function checkCfw({ cfw }: Config): Promise<DoctorFinding[]> {
   const { requestTimeoutMs, ca, proxy, endpoint } = cfw;
   return endpoint === '' ? [] : await checkReach('CFW', endpoint, 'CFW_ENDPOINT', { requestTimeoutMs, ca, proxy });
 }
 
 /** The configuration with what Keystone has to be asked for, or why that is not known. */
-async function discovered(config: Config): Promise<Config | Finding> {
+async function discovered(config: Config): Promise<Config | DoctorFinding> {
   const giveUp = new AbortController();
   try {
     return await discover(config, {
@@ -64,7 +64,7 @@ async function discovered(config: Config): Promise<Config | Finding> {
   }
 }
 
-function endpointFound(before: Config, { cfw, projectId }: Config): Finding[] {
+function endpointFound(before: Config, { cfw, projectId }: Config): DoctorFinding[] {
   if (before.discovery === undefined) return [];
   const project = before.projectId === projectId ? '' : `, project ${projectId}`;
   return [ok('endpoint', `${cfw.endpoint}${project}, by the catalogue of IAM`)];
@@ -76,7 +76,7 @@ async function checkReach(
   url: string,
   variable: string,
   options: { requestTimeoutMs: number; proxy: Secret | undefined; ca: string | undefined },
-): Promise<Finding[]> {
+): Promise<DoctorFinding[]> {
   const { http, close } = createHttp(options);
   try {
     const { headers, statusCode } = await http.get(url);
@@ -104,7 +104,7 @@ async function checkReach(
 }
 
 /** Asks the source for a key or token, then CFW for a job that does not exist. */
-async function checkCredentials(config: Config): Promise<Finding[]> {
+async function checkCredentials(config: Config): Promise<DoctorFinding[]> {
   const { projectId } = config;
   let expiresAt: Date | undefined;
   const { client, credential, close } = createClient(config, {
@@ -148,7 +148,7 @@ async function askSource({ cfw, credentials, projectId = NO_JOB }: Config, crede
 }
 
 /** One read of a job that does not exist. */
-async function checkCall({ credentials }: Config, client: CfwClient, projectId: string): Promise<Finding> {
+async function checkCall({ credentials }: Config, client: CfwClient, projectId: string): Promise<DoctorFinding> {
   const subject = SUBJECT;
   const answer = await client.getJob({ projectId, jobId: NO_JOB });
   if (answer.kind === 'job') return ok(subject, `${credentials.kind}: CFW accepts them`);

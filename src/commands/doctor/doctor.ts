@@ -1,7 +1,7 @@
 import { type BaseConfig, type Config, ConfigError, loadBaseConfig, loadConfig } from '../../config/index.js';
 import type { Terminal } from '../terminal.js';
 import { checkCloud } from './cloud.js';
-import { type Finding, fail, ok } from './finding.js';
+import { type DoctorFinding, fail, ok } from './finding.js';
 import { checkRedis } from './redis.js';
 
 /**
@@ -28,7 +28,7 @@ export async function doctor(env: NodeJS.ProcessEnv, terminal: Terminal): Promis
 function readConfig(env: NodeJS.ProcessEnv): {
   config: Config | undefined;
   base: BaseConfig | undefined;
-  findings: Finding[];
+  findings: DoctorFinding[];
 } {
   const subject = 'configuration';
   const config = attempt(() => loadConfig(env));

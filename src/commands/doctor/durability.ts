@@ -1,10 +1,10 @@
 import { isCluster, type RedisClient } from '../../redis/index.js';
-import { type Finding, ok, warn } from './finding.js';
+import { type DoctorFinding, ok, warn } from './finding.js';
 
 const SUBJECT = 'redis durability';
 
 /** What a crash of Redis's machine may lose, by `appendfsync`; in a cluster of each master. Asks only, and changes nothing. */
-export async function checkDurability(redis: RedisClient): Promise<Finding[]> {
+export async function checkDurability(redis: RedisClient): Promise<DoctorFinding[]> {
   const servers = isCluster(redis) ? redis.nodes('master') : [redis];
   const findings = await Promise.all(
     servers.map(async (server) => {
@@ -24,7 +24,7 @@ export async function checkDurability(redis: RedisClient): Promise<Finding[]> {
   return findings.flat();
 }
 
-function judge(where: string, appendfsync: string | undefined): Finding {
+function judge(where: string, appendfsync: string | undefined): DoctorFinding {
   switch (appendfsync) {
     case 'always':
       return ok(SUBJECT, 'appendfsync always: what was acknowledged survives a crash of the machine');

@@ -1,5 +1,5 @@
 /** What one check of the doctor found. */
-export interface Finding {
+export interface DoctorFinding {
   /** What was looked at, in a word or two. */
   readonly subject: string;
   /** `warn`: it works, but not as it should; `fail`: it does not. */
@@ -8,6 +8,6 @@ export interface Finding {
   readonly text: string;
 }
 
-export const ok = (subject: string, text: string): Finding => ({ subject, state: 'ok', text });
-export const warn = (subject: string, text: string): Finding => ({ subject, state: 'warn', text });
-export const fail = (subject: string, text: string): Finding => ({ subject, state: 'fail', text });
+export const ok = (subject: string, text: string): DoctorFinding => ({ subject, state: 'ok', text });
+export const warn = (subject: string, text: string): DoctorFinding => ({ subject, state: 'warn', text });
+export const fail = (subject: string, text: string): DoctorFinding => ({ subject, state: 'fail', text });

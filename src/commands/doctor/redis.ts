@@ -3,10 +3,10 @@ import type { BaseConfig } from '../../config/index.js';
 import type { RedisClient, RedisFinding } from '../../redis/index.js';
 import { commandRedis, inspectRedis } from '../../redis/index.js';
 import { checkDurability } from './durability.js';
-import { type Finding, fail, ok, warn } from './finding.js';
+import { type DoctorFinding, fail, ok, warn } from './finding.js';
 
 /** Looks at Redis: whether it is there, whether it keeps what it is given, and whether we may do what we have to. */
-export async function checkRedis(config: BaseConfig): Promise<Finding[]> {
+export async function checkRedis(config: BaseConfig): Promise<DoctorFinding[]> {
   let redis: RedisClient;
   try {
     redis = await commandRedis(config.redis);
@@ -29,13 +29,13 @@ export async function checkRedis(config: BaseConfig): Promise<Finding[]> {
   }
 }
 
-function serverFindings(findings: readonly RedisFinding[]): Finding[] {
+function serverFindings(findings: readonly RedisFinding[]): DoctorFinding[] {
   if (findings.length === 0) return [ok('redis', 'it answers, drops no keys, and has an append-only file')];
   return findings.map(({ severity, message }) => (severity === 'warn' ? warn : fail)('redis', message));
 }
 
 /** Does what the queue and the stream need, on keys of its own that are gone afterwards. */
-async function checkPermissions(redis: RedisClient, { queue, events }: BaseConfig): Promise<Finding[]> {
+async function checkPermissions(redis: RedisClient, { queue, events }: BaseConfig): Promise<DoctorFinding[]> {
   const probe = randomUUID();
   const key = `${queue.prefix}:${queue.name}:doctor-${probe}`;
   const stream = `${events.stream}:doctor-${probe}`;

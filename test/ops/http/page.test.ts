@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { afterAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
-import { binOf, DurationMemory } from '../../../src/schedule/index.js';
+import { binOf, DurationStore } from '../../../src/schedule/index.js';
 import { ask } from '../../support/ask.js';
 import { eventually } from '../../support/eventually.js';
 import { useRedis } from '../../support/redis.js';
@@ -166,7 +166,7 @@ describe('the page', () => {
   });
 
   withChromium('works on a phone, in the dark, and without JavaScript for looking', async () => {
-    const memory = new DurationMemory({ redis: server.redis.client, queueName: 'cfw-jobs', queuePrefix: '{cfw}' });
+    const memory = new DurationStore({ redis: server.redis.client, queueName: 'cfw-jobs', queuePrefix: '{cfw}' });
     for (let n = 0; n < 120; n += 1) {
       const bin = binOf(20_000 + (n % 30) * 1_000 + (n % 4) * 5_000) as number;
       await memory.learn({ kind: 'ended', bin }, 86_400_000, Date.now() - 3_600_000);
