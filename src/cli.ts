@@ -136,7 +136,21 @@ function createProgram(untilStopped: () => AbortSignal, setExitCode: (code: numb
 
   addJobCommands(program, { terminal, setExitCode, id, duration });
 
-  const dead = program.command('dead').description('see to events that a consumer group could not handle');
+  addDeadCommands(program, { terminal, setExitCode });
+  addScheduleCommands(program, terminal);
+  addTrialCommands(program, { terminal, setExitCode, untilStopped });
+  return program;
+}
+
+/** What commands work with. */
+interface Context {
+  readonly terminal: ReturnType<typeof standardOutput>;
+  readonly setExitCode: (code: number) => void;
+  readonly untilStopped: () => AbortSignal;
+}
+
+function addDeadCommands(program: Command, { terminal, setExitCode }: Omit<Context, 'untilStopped'>): void {
+  const dead = program.command('dead').description('handle events that a consumer group could not handle');
   dead
     .command('list')
     .description('print the dead letters, oldest first')
@@ -163,7 +177,9 @@ function createProgram(untilStopped: () => AbortSignal, setExitCode: (code: numb
         if (!(await act(loadBaseConfig(process.env), { letterIds, all, group }, terminal))) setExitCode(FAILED);
       });
   }
+}
 
+function addScheduleCommands(program: Command, terminal: Context['terminal']): void {
   const schedule = program.command('schedule').description('the learned schedule: what it knows, or make it forget');
   schedule
     .command('show')
@@ -179,7 +195,10 @@ function createProgram(untilStopped: () => AbortSignal, setExitCode: (code: numb
       const { resetSchedule } = await import('./commands/schedule.js');
       await resetSchedule(loadBaseConfig(process.env), terminal);
     });
+}
 
+/** Looking at the set-up, and trying things out. */
+function addTrialCommands(program: Command, { terminal, setExitCode, untilStopped }: Context): void {
   program
     .command('doctor')
     .description('look at configuration, Redis, IAM, CFW and the clock, and say what to do')
@@ -209,8 +228,6 @@ function createProgram(untilStopped: () => AbortSignal, setExitCode: (code: numb
       const { demo } = await import('./demo/demo.js');
       if (!(await demo(terminal, untilStopped(), keep))) setExitCode(FAILED);
     });
-
-  return program;
 }
 
 async function main(): Promise<void> {

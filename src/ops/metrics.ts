@@ -52,15 +52,8 @@ const LEFT_OUT = [
   'nodejs_active_resources_total',
 ];
 
-/**
- * Metrics by the conventions of Prometheus; no label has values that grow with jobs.
- *
- * @param options.projectLabel polls and events have a label `project`, too: the first 100 projects that this process meets,
- *   and `other`. @default false
- */
-export function createMetrics({ projectLabel = false } = {}): Metrics {
-  const registry = new Registry();
-  const registers = [registry];
+/** The metrics of our own. */
+function createInstruments(registers: Registry[], projectLabel: boolean) {
   new Gauge({
     name: 'cfw_job_poller_info',
     help: 'Always 1; its labels say what runs.',
@@ -125,6 +118,23 @@ export function createMetrics({ projectLabel = false } = {}): Metrics {
     labelNames: ['outcome'],
     registers,
   });
+  return {
+    ...{ polls, callDuration, lateness, limited, callsUnderWay },
+    ...{ events, eventDelay, jobDuration, troubles, tokenFetches },
+  };
+}
+
+/**
+ * Metrics by the conventions of Prometheus; no label has values that grow with jobs.
+ *
+ * @param options.projectLabel polls and events have a label `project`, too: the first 100 projects that this process meets,
+ *   and `other`. @default false
+ */
+export function createMetrics({ projectLabel = false } = {}): Metrics {
+  const registry = new Registry();
+  const instruments = createInstruments([registry], projectLabel);
+  const { polls, callDuration, lateness, limited, callsUnderWay } = instruments;
+  const { events, eventDelay, jobDuration, troubles, tokenFetches } = instruments;
 
   const beginAtZero = (project: { project?: string }) => {
     for (const outcome of [...POLL_OUTCOMES, ...Object.values(FAILURE_OUTCOMES)]) polls.inc({ outcome, ...project }, 0);

@@ -131,20 +131,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   iam.serve(server);
   serveSources(server, { sources, keys, iam, signatureProblem });
 
-  // The control surface: scripts jobs, tells what was asked for.
-
-  server.post('/simulator/jobs', async (request, reply) => {
-    return reply.code(201).send(addJob(jobScriptSchema.parse(request.body)));
-  });
-  server.get('/simulator/jobs', async () => ({ calls, jobs: [...jobs.values()] }));
-  server.get('/simulator/jobs/:projectId/:jobId', async ({ params }: SimulatorRequest<JobPath>, reply) => {
-    return jobs.get(`${params.projectId}/${params.jobId}`) ?? reply.code(404).send({ error_msg: 'no such job' });
-  });
-
-  server.put('/simulator/iam', async ({ body }, reply) => {
-    iam.control(body);
-    return reply.code(204).send();
-  });
+  serveControl(server, { iam, jobs, addJob, calls: () => calls });
 
   const simulator: Simulator = {
     url: '',
@@ -163,4 +150,26 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   const url = await server.listen({ host: '127.0.0.1', port });
   iam.serviceUrl = url;
   return Object.assign(simulator, { url });
+}
+
+interface Controlled {
+  readonly iam: SimulatedIam;
+  readonly jobs: ReadonlyMap<string, SimulatedJob>;
+  readonly addJob: (script: JobScript) => SimulatedJob;
+  readonly calls: () => number;
+}
+
+/** The control surface: scripts jobs, and shows what was asked for. */
+function serveControl(server: SimulatorServer, { iam, jobs, addJob, calls }: Controlled): void {
+  server.post('/simulator/jobs', async (request, reply) => {
+    return reply.code(201).send(addJob(jobScriptSchema.parse(request.body)));
+  });
+  server.get('/simulator/jobs', async () => ({ calls: calls(), jobs: [...jobs.values()] }));
+  server.get('/simulator/jobs/:projectId/:jobId', async ({ params }: SimulatorRequest<JobPath>, reply) => {
+    return jobs.get(`${params.projectId}/${params.jobId}`) ?? reply.code(404).send({ error_msg: 'no such job' });
+  });
+  server.put('/simulator/iam', async ({ body }, reply) => {
+    iam.control(body);
+    return reply.code(204).send();
+  });
 }
