@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// The command. Its program exists twice: bundled into few files, which starts in half the time and takes less memory, and as
-// plain modules for tracing: OpenTelemetry finds libraries to instrument by their names, which a bundle does not have.
+// The command. Its program is built twice: with all libraries in a few files, which starts in half the time and takes a quarter
+// less memory; and for tracing with ioredis and BullMQ as packages, as OpenTelemetry instruments what is loaded by its name.
 import { setFlagsFromString } from 'node:v8';
 
 /** Under this every copy of `@opentelemetry/api` 1.x finds what has been set up in the process. */
@@ -15,5 +15,5 @@ setTimeout(() => setFlagsFromString('--semi-space-growth-factor=2'), START_MS).u
 
 const { trace } = (globalThis as { [OPENTELEMETRY]?: { readonly trace?: unknown } })[OPENTELEMETRY] ?? {};
 // By variables, since the build makes these modules after the compiler has run.
-const [bundled, plain] = ['./bundle/cli.js', './cli-unbundled.js'];
-await import(trace === undefined ? bundled : plain);
+const [bundled, traced] = ['./bundle/cli.js', './traced/cli.js'];
+await import(trace === undefined ? bundled : traced);
