@@ -19,6 +19,13 @@ export function versions(base: string | undefined): Version[] {
   return base === undefined ? [own] : [build(base), own];
 }
 
+/** The same as the commands that the packages have, which may be bundled. */
+export function commands(base: string | undefined): Version[] {
+  run('npm', ['run', '--silent', 'build']);
+  const own = { name: 'this tree', cli: join(ROOT, 'dist/cli.js') };
+  return base === undefined ? [own] : [build(base), own];
+}
+
 /** Builds a revision in a temporary folder, which is removed when this process ends. */
 function build(revision: string): Version {
   const commit = run('git', ['rev-parse', '--verify', '--short', `${revision}^{commit}`]).trim();
@@ -33,7 +40,8 @@ function build(revision: string): Version {
   return { name: commit, cli: join(folder, 'dist/cli.js') };
 }
 
-function run(program: string, args: readonly string[], cwd = ROOT): string {
+/** @returns what a program has printed. */
+export function run(program: string, args: readonly string[], cwd = ROOT): string {
   const { status, stdout, stderr, error } = spawnSync(program, args, { cwd, encoding: 'utf8' });
   if (status !== 0) {
     throw new Error(`${program} ${args.join(' ')} failed: ${stderr || stdout || error?.message}`, { cause: error });
