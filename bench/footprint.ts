@@ -9,7 +9,7 @@ import { quantile, type Row } from './numbers.js';
 import type { BenchOptions } from './options.js';
 import type { Setting } from './setting.js';
 import { freePort } from './sidecars.js';
-import { commands, run } from './versions.js';
+import { run, versions } from './versions.js';
 
 const ROUNDS = 3;
 const JOBS = 10_000;
@@ -55,7 +55,7 @@ const BARE = [
 export async function footprint(setting: Setting, options: BenchOptions) {
   const candidates: Candidate[] = [
     ...BARE,
-    ...commands(options.base).map(({ name, cli }) => ({
+    ...versions(options.base).map(({ name, cli }) => ({
       ...{ name, cli, http: true },
       args: [cli, 'start'],
       done: ({ redis }: Setting) => redis.xlen('{cfw}:events'),

@@ -2,7 +2,6 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 
 /** A build whose command is started as a process. */
 export interface Version {
@@ -13,14 +12,8 @@ export interface Version {
 
 const ROOT = process.cwd();
 
-/** This tree, and before it the base if one is named: both are measured in turn in the same run. */
+/** This tree, and before it the base if one is named: both are built, and measured in turn in the same run. */
 export function versions(base: string | undefined): Version[] {
-  const own = { name: 'this tree', cli: fileURLToPath(new URL('../src/cli.js', import.meta.url)) };
-  return base === undefined ? [own] : [build(base), own];
-}
-
-/** The same as the commands that the packages have, which may be bundled. */
-export function commands(base: string | undefined): Version[] {
   run('npm', ['run', '--silent', 'build']);
   const own = { name: 'this tree', cli: join(ROOT, 'dist/cli.js') };
   return base === undefined ? [own] : [build(base), own];
