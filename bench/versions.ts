@@ -14,7 +14,6 @@ const ROOT = process.cwd();
 
 /** This tree, and before it the base if one is named: both are built, and measured in turn in the same run. */
 export function versions(base: string | undefined): Version[] {
-  run('npm', ['run', '--silent', 'build']);
   const own = { name: 'this tree', cli: join(ROOT, 'dist/cli.js') };
   return base === undefined ? [own] : [build(base), own];
 }
