@@ -44,8 +44,8 @@ const BARE = [
   bare(
     'BullMQ worker, empty processor',
     `const { Worker } = await import('bullmq');
-     const { hostname, port } = new URL(process.env.REDIS_URL);
-     const worker = new Worker('cfw-jobs', async () => {}, { prefix: '{cfw}', connection: { host: hostname, port: Number(port) } });
+     const { hostname: host, port, password } = new URL(process.env.REDIS_URL);
+     const worker = new Worker('cfw-jobs', async () => {}, { prefix: '{cfw}', connection: { host, port: Number(port), password } });
      await worker.waitUntilReady();`,
     ({ queue }) => queue.getCompletedCount(),
   ),
