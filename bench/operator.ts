@@ -2,7 +2,6 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { median, quantile } from './numbers.js';
 import type { Setting } from './setting.js';
 
@@ -71,7 +70,7 @@ export async function operator(setting: Setting) {
 /** The command, as users start it. */
 async function start(env: Record<string, string>): Promise<{ process: ChildProcess; url: string; readyMs: number }> {
   const begunAt = performance.now();
-  const cli = fileURLToPath(new URL('../src/cli.js', import.meta.url));
+  const cli = 'dist/cli.js';
   const child = spawn(process.execPath, [cli, 'start'], {
     env: { PATH: process.env.PATH ?? '', NODE_ENV: 'production', ...env, LOG_LEVEL: 'info' },
     stdio: ['ignore', 'pipe', 'inherit'],

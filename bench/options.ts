@@ -13,17 +13,18 @@ export interface BenchOptions {
   readonly limits: readonly number[] | undefined;
   /** Parts of `fleet`; `command` leaves out all other ways of `throughput`. */
   readonly parts: readonly string[] | undefined;
-  /** How often `throughput` measures each way. */
+  /** How often `throughput` and `footprint` measure each way. */
   readonly rounds: number | undefined;
 }
 
 export const USAGE = `npm run bench -- [section…] [options]
-  --base REV     also measures this git revision in the same run (fleet, limiter, throughput, in-flight, shutdown)
+  --base REV     also measures this git revision in the same run (fleet, footprint, limiter, throughput, in-flight,
+                 shutdown)
   --seconds N    length of a measurement
   --sizes A,B    sidecars on one queue (fleet, limiter), or jobs in flight (in-flight)
   --limits A,B   calls a second; 0 is no limit (fleet, limiter, throughput)
   --parts A,B    parts of fleet: polls, idle, timeouts, kills, share; of throughput: command
-  --rounds N     how often throughput measures each way`;
+  --rounds N     how often throughput and footprint measure each way`;
 
 /** @throws {Error} with one line for the first option that is wrong. */
 export function readOptions(args: readonly string[]): BenchOptions {

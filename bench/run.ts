@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { arch, cpus, totalmem } from 'node:os';
 import { credentials } from './credentials.js';
 import { fleet } from './fleet.js';
+import { footprint } from './footprint.js';
 import { inFlight } from './in-flight.js';
 import { limiter } from './limiter.js';
 import { noticing } from './noticing.js';
@@ -27,6 +28,7 @@ const SECTIONS: Record<string, (setting: Setting, options: BenchOptions) => Foun
   throughput,
   'in-flight': inFlight,
   noticing,
+  footprint,
   limiter,
   fleet,
   shutdown,

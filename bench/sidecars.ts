@@ -177,7 +177,8 @@ export class Fleet {
   }
 }
 
-async function freePort(): Promise<number> {
+/** A port on loopback that is free now. */
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as { port: number };

@@ -2,7 +2,6 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 
 /** A build whose command is started as a process. */
 export interface Version {
@@ -13,9 +12,9 @@ export interface Version {
 
 const ROOT = process.cwd();
 
-/** This tree, and before it the base if one is named: both are measured in turn in the same run. */
+/** This tree, and before it the base if one is named: both are built, and measured in turn in the same run. */
 export function versions(base: string | undefined): Version[] {
-  const own = { name: 'this tree', cli: fileURLToPath(new URL('../src/cli.js', import.meta.url)) };
+  const own = { name: 'this tree', cli: join(ROOT, 'dist/cli.js') };
   return base === undefined ? [own] : [build(base), own];
 }
 
@@ -33,7 +32,8 @@ function build(revision: string): Version {
   return { name: commit, cli: join(folder, 'dist/cli.js') };
 }
 
-function run(program: string, args: readonly string[], cwd = ROOT): string {
+/** @returns what a program has printed. */
+export function run(program: string, args: readonly string[], cwd = ROOT): string {
   const { status, stdout, stderr, error } = spawnSync(program, args, { cwd, encoding: 'utf8' });
   if (status !== 0) {
     throw new Error(`${program} ${args.join(' ')} failed: ${stderr || stdout || error?.message}`, { cause: error });

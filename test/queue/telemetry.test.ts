@@ -111,18 +111,21 @@ describe('a process in which it is not', () => {
 describe('the command', () => {
   const HOST = fileURLToPath(new URL('../support/opentelemetry-host.mjs', import.meta.url));
   it.each([
-    ['true', 'bullmq-otel is loaded', true],
-    ['false', 'bullmq-otel is not loaded', false],
-  ])('loads the hook only where tracing is set up: %s', async (TRACE, told, hasSpans) => {
-    const simulator = await start.simulator();
-    const env = { ...environment(server.redis, simulator), NODE_OPTIONS: `--import ${HOST}`, TRACE };
-    const sidecar = start.command(['start'], env);
-    await sidecar.logged('redis connected');
-    const { jobId } = simulator.addJob({ projectId: PROJECT, durationMs: 0 });
-    await start.rawQueue(server.redis).add('x', { jobId });
-    await seen(1);
-    expect((await sidecar.kill('SIGTERM')).code).toBe(0);
-    expect(sidecar.stderr).toContain(told);
-    expect(sidecar.stdout.includes('process cfw-jobs')).toBe(hasSpans);
-  });
+    ['true', ['bullmq-otel is loaded', 'ioredis is loaded'], true],
+    ['false', ['bullmq-otel is not loaded', 'ioredis is not loaded'], false],
+  ])(
+    'loads the hook, and what may be instrumented as packages, only where tracing is set up: %s',
+    async (TRACE, told, hasSpans) => {
+      const simulator = await start.simulator();
+      const env = { ...environment(server.redis, simulator), NODE_OPTIONS: `--import ${HOST}`, TRACE };
+      const sidecar = start.command(['start'], env);
+      await sidecar.logged('redis connected');
+      const { jobId } = simulator.addJob({ projectId: PROJECT, durationMs: 0 });
+      await start.rawQueue(server.redis).add('x', { jobId });
+      await seen(1);
+      expect((await sidecar.kill('SIGTERM')).code).toBe(0);
+      expect(sidecar.stderr.trim().split('\n')).toEqual(told);
+      expect(sidecar.stdout.includes('process cfw-jobs')).toBe(hasSpans);
+    },
+  );
 });

@@ -1,4 +1,4 @@
-// Loaded before the command, as a host would set up OpenTelemetry; tells at the end which of BullMQ's hooks are loaded.
+// Loaded before the command, as a host would set up OpenTelemetry; tells at the end what has been loaded as a package.
 import { createRequire } from 'node:module';
 
 if (process.env.TRACE === 'true') {
@@ -11,6 +11,8 @@ if (process.env.TRACE === 'true') {
 }
 const { cache } = createRequire(import.meta.url);
 process.on('exit', () => {
-  const isLoaded = Object.keys(cache).some((path) => path.includes('/node_modules/bullmq-otel/'));
-  process.stderr.write(`bullmq-otel is ${isLoaded ? '' : 'not '}loaded\n`);
+  for (const name of ['bullmq-otel', 'ioredis']) {
+    const isLoaded = Object.keys(cache).some((path) => path.includes(`/node_modules/${name}/`));
+    process.stderr.write(`${name} is ${isLoaded ? '' : 'not '}loaded\n`);
+  }
 });
