@@ -4,7 +4,7 @@ import { runChaos } from './chaos.js';
 const seed = Number(process.argv[2] ?? 1);
 const { events, kills, calls, tookMs, wrong } = await runChaos({
   jobs: 2_000,
-  workers: 3,
+  workers: 6,
   killEveryMs: 2_000,
   redisRestarts: 2,
   faultShare: 1 / 3,

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
-import { startPrivateRedis } from '../src/demo/private-redis.js';
+import { freePort, startPrivateRedis } from '../src/demo/private-redis.js';
 import { type CfwJobEvent, fromEntry } from '../src/events/index.js';
 import { CfwJobProducer } from '../src/queue/index.js';
 import { type Fault, logNormal, repeatable, type SimulatedJob, startSimulator } from '../src/simulator/index.js';
@@ -12,7 +12,7 @@ import { type Fault, logNormal, repeatable, type SimulatedJob, startSimulator } 
 export interface ChaosOptions {
   readonly jobs: number;
   readonly workers: number;
-  /** Each time, one worker is killed with SIGKILL and another one started. */
+  /** Each time, one worker is killed with SIGKILL and another one started; every other time it is the housekeeper. */
   readonly killEveryMs: number;
   /** How often Redis is killed with SIGKILL and started again, while jobs are under way. */
   readonly redisRestarts: number;
@@ -83,6 +83,25 @@ export function wrongEvents(jobs: readonly SimulatedJob[], entries: readonly [st
   });
 }
 
+interface Worker {
+  readonly child: ChildProcess;
+  readonly port: number;
+}
+
+/** @returns the index of the worker that is the housekeeper, by its metrics; -1 if none says so just now. */
+async function findHousekeeper(workers: readonly Worker[]): Promise<number> {
+  const found = await Promise.all(
+    workers
+      .map(async ({ port }) => {
+        const signal = AbortSignal.timeout(1_000);
+        const text = await fetch(`http://127.0.0.1:${port}/metrics`, { signal }).then((answer) => answer.text());
+        return /^cfw_job_poller_housekeeper 1$/m.test(text);
+      })
+      .map((one) => one.catch(() => false)),
+  );
+  return found.indexOf(true);
+}
+
 /**
  * Runs jobs through workers that are killed, over a Redis that is killed, against a cloud that fails, and looks whether each
  * job has exactly one right event.
@@ -111,16 +130,22 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     CFW_RATE_LIMIT: '400',
     POLL_INITIAL_DELAY: '500ms',
     POLL_MAX_DELAY: '2s',
-    HTTP_PORT: '0',
     LOG_LEVEL: 'silent',
   };
-  const startWorker = () => spawn(process.execPath, ['dist/cli.js', 'start'], { env, stdio: 'ignore' });
-  const kill = async (child: ChildProcess) => {
+  const startWorker = async (): Promise<Worker> => {
+    const port = await freePort();
+    const child = spawn(process.execPath, ['dist/cli.js', 'start'], {
+      env: { ...env, HTTP_PORT: `${port}` },
+      stdio: 'ignore',
+    });
+    return { child, port };
+  };
+  const kill = async ({ child }: Worker) => {
     const exit = once(child, 'exit');
     child.kill('SIGKILL');
     await exit;
   };
-  const workers = Array.from({ length: workerCount }, startWorker);
+  const workers = await Promise.all(Array.from({ length: workerCount }, startWorker));
   const queue = new Queue('cfw-jobs', { prefix: '{cfw}', connection: redis });
   queue.on('error', () => {});
   const producer = new CfwJobProducer({ redis, projectId: PROJECT });
@@ -137,13 +162,16 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   })();
 
   let kills = 0;
+  let housekeepers = 0;
   let restarts = 0;
   const ended = async () => await redis.xlen('{cfw}:events');
   for (const until = begun + patienceMs; Date.now() < until && (await ended()) < count; ) {
     await sleep(killEveryMs);
-    const victim = Math.floor(random() * workerCount);
-    await kill(workers[victim] as ChildProcess);
-    workers[victim] = startWorker();
+    const housekeeper = kills % 2 === 0 ? await findHousekeeper(workers) : -1;
+    const victim = housekeeper === -1 ? Math.floor(random() * workerCount) : housekeeper;
+    if (housekeeper !== -1) housekeepers += 1;
+    await kill(workers[victim] as Worker);
+    workers[victim] = await startWorker();
     kills += 1;
     if (restarts < redisRestarts && (await ended()) >= (count * (restarts + 1)) / (redisRestarts + 2)) {
       restarts += 1;
@@ -156,7 +184,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     }
     const { waiting = 0, delayed = 0, active = 0 } = await queue.getJobCounts('waiting', 'delayed', 'active');
     say(
-      `${await ended()} of ${count} events, ${simulator.calls()} calls, ${kills} workers killed; ` +
+      `${await ended()} of ${count} events, ${simulator.calls()} calls, ${kills} workers killed, ${housekeepers} as the housekeeper; ` +
         `${waiting} jobs wait, ${delayed} are parked, ${active} worked on`,
     );
   }
