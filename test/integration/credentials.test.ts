@@ -283,10 +283,12 @@ describe('keys that end', () => {
         const failed = () => issuer.calls().filter(({ status }) => status === 0);
         await jobsUntil(() => failed().length === times && issuer.calls().at(-1)?.status !== 0);
         expect([kind, await failures()]).toEqual([kind, 0]);
-        failed().forEach(({ at }, n, all) => {
-          // Measured where the calls arrive, so a slow machine may bring them a little nearer to one another.
-          if (n > 0) expect(at - (all[n - 1]?.at ?? 0)).toBeGreaterThan(800);
-        });
+        // A call whose kept connection breaks is made once more at once, on a new one.
+        const pauses = failed().flatMap(({ at }, n, all) => (n === 0 ? [] : [at - (all[n - 1]?.at ?? 0)]));
+        const [atOnce, spaced] = [pauses.filter((ms) => ms < 400), pauses.filter((ms) => ms >= 400)];
+        expect([kind, atOnce.length <= 1]).toEqual([kind, true]);
+        // Measured where the calls arrive, so a slow machine may bring them a little nearer to one another.
+        for (const ms of spaced) expect(ms).toBeGreaterThan(800);
         expect((await fetch(`${sidecar.url}/readyz`)).status).toBe(200);
       }),
     );
