@@ -9,6 +9,7 @@ import {
   NotConnectedError,
   type RedisClient,
   type RedisConnection,
+  RedisUnavailableError,
 } from '../redis/index.js';
 import { hostTelemetry } from './telemetry.js';
 
@@ -72,17 +73,24 @@ export class ProducerConnection {
     const opened = this.#open();
     const { redis } = opened;
     const isReady = () => redis.status === 'ready';
+    const { timeoutMs } = this.#options;
+    let brokenSince: number | undefined;
     const attempt = async () => {
+      if (isReady()) brokenSince = undefined;
+      else brokenSince ??= performance.now();
       // ioredis would queue the commands, and do when Redis is back what has been given up.
       if (!isReady()) await readySoon(redis);
-      if (!isReady()) throw this.#notConnected;
-      return await work(opened);
+      if (isReady()) return await work(opened);
+      if (this.#isImpatient && performance.now() - (brokenSince ?? 0) >= IMPATIENT_MS) {
+        const cause = this.#notConnected;
+        const message = `Redis cannot be used: nothing but "${cause.message}" for ${IMPATIENT_MS / 1_000} s`;
+        throw new RedisUnavailableError(message, { cause });
+      }
+      throw this.#notConnected;
     };
-    const { timeoutMs } = this.#options;
-    const withinMs = this.#isImpatient && !isReady() ? Math.min(timeoutMs, IMPATIENT_MS) : timeoutMs;
     this.#calls += 1;
     try {
-      return await ask(redis, attempt, { withinMs });
+      return await ask(redis, attempt, { withinMs: timeoutMs });
     } finally {
       this.#calls -= 1;
       this.#closeIfIdle();
