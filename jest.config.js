@@ -20,6 +20,7 @@ export default {
   maxWorkers: 4,
   forceExit: true,
   setupFiles: ['<rootDir>/test/support/realms.mjs'],
+  setupFilesAfterEnv: ['<rootDir>/test/support/retry.mjs'],
   // Machines of CI can be very slow; what fails is told by its own message before this.
   testTimeout: 90_000,
 };

@@ -198,7 +198,10 @@ describe('jobs that BullMQ would lose', () => {
     await start.sidecar(environment(server.redis, simulator));
     await enqueue([job]);
     await polled([job]);
-    await start.rawQueue(server.redis).obliterate({ force: true });
+    const queue = start.rawQueue(server.redis);
+    // A parked one would be gone for good: no process has it.
+    await eventually(async () => (await queue.getActiveCount()) === 1, { everyMs: 5, what: 'that it is held' });
+    await queue.obliterate({ force: true });
     const [event] = await server.redis.waitForEvents(1);
     expect(event?.data).toMatchObject({ jobId: job.jobId, status: 'completed' });
   });
