@@ -80,12 +80,8 @@ export class ProducerConnection {
       else brokenSince ??= performance.now();
       // ioredis would queue the commands, and do when Redis is back what has been given up.
       if (!isReady()) await readySoon(redis);
-      if (isReady()) return await work(opened);
-      if (this.#isImpatient && performance.now() - (brokenSince ?? 0) >= IMPATIENT_MS) {
-        const cause = this.#notConnected;
-        const message = `Redis cannot be used: nothing but "${cause.message}" for ${IMPATIENT_MS / 1_000} s`;
-        throw new RedisUnavailableError(message, { cause });
-      }
+      if (isReady()) return await (this.#isImpatient ? this.#whileConnected(redis, work(opened)) : work(opened));
+      if (this.#isImpatient && performance.now() - (brokenSince ?? 0) >= IMPATIENT_MS) throw this.#unavailable();
       throw this.#notConnected;
     };
     this.#calls += 1;
@@ -125,6 +121,30 @@ export class ProducerConnection {
     const closed = queue?.close();
     redis.disconnect();
     await closed?.catch(() => {});
+  }
+
+  /** The answer, unless the connection breaks and is not back for a while: ioredis would wait for it without a bound. */
+  async #whileConnected<T>(redis: RedisClient, answer: Promise<T>): Promise<T> {
+    let brokenSince: number | undefined;
+    let timer: NodeJS.Timeout | undefined;
+    const broken = new Promise<never>((_, reject) => {
+      timer = setInterval(() => {
+        if (redis.status === 'ready') brokenSince = undefined;
+        else brokenSince ??= performance.now();
+        if (brokenSince !== undefined && performance.now() - brokenSince >= IMPATIENT_MS) reject(this.#unavailable());
+      }, LOOK_MS);
+    });
+    try {
+      return await Promise.race([answer, broken]);
+    } finally {
+      clearInterval(timer);
+    }
+  }
+
+  #unavailable(): RedisUnavailableError {
+    const cause = this.#notConnected;
+    const message = `Redis cannot be used: nothing but "${cause.message}" for ${IMPATIENT_MS / 1_000} s`;
+    return new RedisUnavailableError(message, { cause });
   }
 
   #open(): Opened {
