@@ -15,8 +15,8 @@ const IN_FLIGHT = 3_000;
 const IN_FLIGHT_UNLIMITED = 2_000;
 const LIMIT = 100;
 const SECONDS = 20;
-/** Until the jobs of a burst have had their first poll, or the backlog stands. */
-const WARM_UP_MS = 8_000;
+/** Until the jobs of a burst have had their first poll, or the backlog stands, and V8 has compiled what runs often. */
+const WARM_UP_MS = 30_000;
 
 const PARTS: Record<string, (part: FleetPart) => Promise<Row[]>> = { polls, idle, timeouts, kills, share };
 

@@ -36,8 +36,9 @@ export interface PublishableJob {
 /** How a job ended, as its event says it. */
 export interface EndedJob {
   readonly job: PublishableJob;
-  /** Epoch milliseconds. */
+  /** Epoch milliseconds, as `endedAt`. */
   readonly enqueuedAt: number;
+  readonly endedAt: number;
   readonly verdict: FinalVerdict;
   readonly history: PollHistory;
 }
@@ -50,6 +51,7 @@ export interface InvalidQueueJob {
   /** The BullMQ job id. */
   readonly queueJobId: string;
   readonly enqueuedAt: number;
+  readonly endedAt: number;
   /** What could be read of it all the same. */
   readonly job: Nullable<PublishableJob> & { readonly problems: readonly string[] };
 }
@@ -85,17 +87,17 @@ export class EventPublisher {
   }
 
   /** Its id is that of the queue job: it must not stand in the way of the event of the CFW job that it perhaps meant. */
-  async publishInvalid({ queueName, queueJobId, job, enqueuedAt }: InvalidQueueJob): Promise<PublishResult> {
+  async publishInvalid({ queueName, queueJobId, job, ...times }: InvalidQueueJob): Promise<PublishResult> {
     const id = `bullmq:${queueName}:${queueJobId}`;
     const verdict = { kind: 'failed', reason: 'INVALID_REQUEST', message: job.problems.join('; ') } as const;
-    return await this.#append(id, id, job.jobId ?? id, { job, enqueuedAt, verdict, history: NEW_HISTORY });
+    return await this.#append(id, id, job.jobId ?? id, { job, ...times, verdict, history: NEW_HISTORY });
   }
 
   async #append(
     key: string,
     id: string,
     subject: string,
-    { job, enqueuedAt, verdict, history }: Omit<EndedJob, 'job'> & { job: Nullable<PublishableJob> },
+    { job, enqueuedAt, endedAt, verdict, history }: Omit<EndedJob, 'job'> & { job: Nullable<PublishableJob> },
   ): Promise<PublishResult> {
     const { stream, maxLength, dedupTtlMs, endpoint } = this.#options;
     const { projectId, jobId, watchId, metadata, traceparent } = job;
@@ -107,7 +109,7 @@ export class EventPublisher {
       source: `${endpoint}/v3/${projectId ?? '-'}`,
       type: `cfw.job.${verdict.kind}`,
       subject,
-      time: new Date().toISOString(),
+      time: new Date(endedAt).toISOString(),
       datacontenttype: 'application/json',
       traceparent: traceparent ?? undefined,
       data: {

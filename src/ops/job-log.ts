@@ -50,8 +50,8 @@ export function logJobs(events: JobEvents, logger: Logger): void {
       logger.warn({ ...fields, cfwStatus: history.cfwStatus }, 'unknown job status for a minute');
     }
   });
-  events.on('ended', ({ job, enqueuedAt, verdict, history }, { entryId, isNew }) => {
-    const fields = { ...ids(job), polls: history.polls, tookMs: Math.round(Date.now() - enqueuedAt), entryId };
+  events.on('ended', ({ job, enqueuedAt, endedAt, verdict, history }, { entryId, isNew }) => {
+    const fields = { ...ids(job), polls: history.polls, tookMs: Math.round(endedAt - enqueuedAt), entryId };
     if (!isNew) logger.info(fields, 'job had been published before');
     else if (verdict.kind === 'completed') logger.info(fields, 'job completed');
     else logger.warn({ ...fields, reason: verdict.reason, error: verdict.message }, 'job failed');

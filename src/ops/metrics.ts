@@ -173,15 +173,14 @@ export function createMetrics({ projectLabel = false } = {}): Metrics {
         lateness.observe(lateMs / 1_000);
         callDuration.observe(tookMs / 1_000);
       });
-      jobEvents.on('ended', ({ job, verdict, enqueuedAt, history }, { isNew }) => {
+      jobEvents.on('ended', ({ job, verdict, enqueuedAt, endedAt, history }, { isNew }) => {
         const reason = verdict.kind === 'failed' ? verdict.reason : '';
         events.inc({ status: verdict.kind, reason, published: isNew ? 'new' : 'known', ...labelOf(job) });
         if (!isNew) return;
-        const now = Date.now();
-        jobDuration.observe(Math.max(0, now - enqueuedAt) / 1_000);
+        jobDuration.observe(Math.max(0, endedAt - enqueuedAt) / 1_000);
         // Clocks differ, so the event can seem to come before the end.
-        const endedAt = Date.parse(history.endTime ?? '');
-        if (Number.isFinite(endedAt)) eventDelay.observe(Math.max(0, now - endedAt) / 1_000);
+        const endTime = Date.parse(history.endTime ?? '');
+        if (Number.isFinite(endTime)) eventDelay.observe(Math.max(0, endedAt - endTime) / 1_000);
       });
       jobEvents.on('invalid', () => events.inc({ status: 'failed', reason: 'INVALID_REQUEST', published: 'new' }));
       jobEvents.on('error', () => troubles.inc());

@@ -1,6 +1,7 @@
 --[[
   Ends the watch of a job, unless it has ended: publishes its event and marks its queue job, or neither. The queue job stays
-  where it is; the worker that takes it, or is on it, sees the mark and lets go of it without a further call.
+  where it is. The worker that takes it sees the mark, and makes no call; the one that is on it sees it as it writes the job's
+  progress, after one more call at the most.
 
   KEYS[1]  what is published of this job: "<stream entry id> <status>"
   KEYS[2]  the stream
@@ -42,5 +43,6 @@ end
 -- XADD comes first: it is the one that can fail (a key of another type, no memory left), and then nothing is remembered.
 local id = redis.call(unpack(entry))
 redis.call('SET', KEYS[1], id .. ' failed', 'PX', ttl or '604800000')
-redis.call('HSET', KEYS[3], 'cancelled', '1')
+-- BullMQ gives this field to the worker that takes the job.
+redis.call('HSET', KEYS[3], 'failedReason', 'CANCELLED')
 return 'cancelled'

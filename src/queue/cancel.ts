@@ -30,6 +30,9 @@ export interface Announcement {
   readonly dedupTtlMs: number;
 }
 
+/** What a queue job has as its `failedReason` from when it is cancelled, until a worker lets go of it. */
+export const CANCELLED = 'CANCELLED';
+
 const CANCEL = readFileSync(new URL('./cancel.lua', import.meta.url), 'utf8');
 /** Jobs of one round trip: neither we nor Redis are blocked for longer. */
 const CHUNK = 1_000;

@@ -20,8 +20,9 @@ export async function endInvalid(
   queueJobId: string,
   job: InvalidJob,
   enqueuedAt: number,
+  endedAt: number,
 ): Promise<JobResult> {
-  const { entryId, isNew } = await publisher.publishInvalid({ queueName, queueJobId, job, enqueuedAt });
+  const { entryId, isNew } = await publisher.publishInvalid({ queueName, queueJobId, job, enqueuedAt, endedAt });
   if (isNew) events.emit('invalid', queueJobId, job);
   return { status: 'failed', entryId };
 }
@@ -30,15 +31,16 @@ export async function endInvalid(
 export async function endOverdue(
   options: JobWorkerOptions,
   { queueJobId, data, enqueuedAt, progress }: QueuedJob,
+  endedAt: number,
 ): Promise<void> {
   const job = parseJobData(data, options.projectId);
   if ('problems' in job) {
-    await endInvalid(options, queueJobId, job, enqueuedAt);
+    await endInvalid(options, queueJobId, job, enqueuedAt, endedAt);
     return;
   }
   const { at } = deadlineFor(options, job, enqueuedAt);
   const history = progress?.history ?? NEW_HISTORY;
-  const ended: EndedJob = { job, enqueuedAt, verdict: timedOut(history, at - enqueuedAt), history };
+  const ended: EndedJob = { job, enqueuedAt, endedAt, verdict: timedOut(history, at - enqueuedAt), history };
   const result = await options.publisher.publish(ended);
   // The run of a worker may have published it at the same moment.
   if (result.isNew) options.events.emit('ended', ended, result);

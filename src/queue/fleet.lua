@@ -14,7 +14,8 @@
   ARGV[4]  length of a lease, in milliseconds
   ARGV[5]  what it found, if it is the housekeeper; else empty
 
-  Returns {Redis's time in microseconds, share, 1 if it is the housekeeper, processes, found, the counter if it is the housekeeper}.
+  Returns {Redis's time in microseconds, share, 1 if it is the housekeeper, processes, how many of them have a smaller name, found,
+  the counter if it is the housekeeper}.
 ]]
 local time = redis.call('TIME')
 local micros = time[1] * 1000000 + time[2]
@@ -23,7 +24,7 @@ local me, want, limit, leaseMs = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), 
 local hash = redis.call('HGETALL', KEYS[1])
 
 local processes, gone, found, keeper, keeperUntil = {}, {}, '', nil, 0
-local granted = 0
+local granted, place = 0, 0
 for i = 1, #hash, 2 do
   local field, value = hash[i], hash[i + 1]
   if field == 'found' then
@@ -35,6 +36,7 @@ for i = 1, #hash, 2 do
     local leaseEnd, share, wanted = string.match(value, '^(%d+) (%d+) (%d+)$')
     if leaseEnd and tonumber(leaseEnd) > now then
       granted = granted + tonumber(share)
+      place = place + (field < me and 1 or 0)
       processes[#processes + 1] = { id = field, want = tonumber(wanted) }
     else
       gone[#gone + 1] = field
@@ -50,7 +52,7 @@ if want < 0 then
   if keeper == me then
     redis.call('HDEL', KEYS[1], 'housekeeper')
   end
-  return { micros, 0, 0, #processes, found, '' }
+  return { micros, 0, 0, #processes, 0, found, '' }
 end
 
 -- Max-min fair, in whole calls: a process that wants little gets that, the others split the rest. What no process wants is
@@ -90,4 +92,4 @@ if keeps then
   end
 end
 redis.call('HSET', KEYS[1], unpack(fields))
-return { micros, share, keeps and 1 or 0, #processes, found, keeps and redis.call('GET', KEYS[2]) or '' }
+return { micros, share, keeps and 1 or 0, #processes, place, found, keeps and redis.call('GET', KEYS[2]) or '' }

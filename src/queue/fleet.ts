@@ -2,13 +2,17 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { defineScript, type RedisClient } from '../redis/index.js';
 import type { RedisClock } from './clock.js';
-import type { Pacer } from './pacer.js';
+import type { Pacer, Rhythm } from './pacer.js';
 
 /** How often a process speaks, in milliseconds; more often while it has fewer calls than it could make. */
 const SPEAK_MS = 1_000;
 const SPEAK_WHEN_SHORT_MS = 500;
 /** A share, and the lease of the housekeeper, end so long after the process spoke last, in milliseconds. */
 export const LEASE_MS = 2_000;
+/** Calls are made together that are due within this, in milliseconds: a sliding second has 3 % more calls at the most. */
+const SLOT_MS = 30;
+/** A process calls in one of so many slots at least: its share ends soon. */
+const MAX_SLOTS = 20;
 /** A connection on which no answer comes for so many seconds is dead, though it looks well. */
 const DEAD_AFTER_S = 10;
 
@@ -45,7 +49,7 @@ export interface FleetOptions {
  */
 export class Fleet {
   readonly #options: FleetOptions;
-  readonly #speak: ReturnType<typeof defineScript<[number, number, number, number, string, string]>>;
+  readonly #speak: ReturnType<typeof defineScript<[number, number, number, number, number, string, string]>>;
   readonly #stop = new AbortController();
   #found = '';
   #size = 1;
@@ -108,7 +112,7 @@ export class Fleet {
     const want = refused ? ratePerSecond : Math.min(ratePerSecond, Math.ceil(used * 1.25) + 1);
     this.#spokeAt = sentAt;
     this.#isWaiting = true;
-    const [micros, share, isHousekeeper, size, found, counter] = await this.#speak(
+    const [micros, share, isHousekeeper, size, place, found, counter] = await this.#speak(
       key,
       counterKey,
       id,
@@ -122,9 +126,23 @@ export class Fleet {
     });
     clock.measured(micros / 1_000, sentAt);
     // Redis counted the lease from a later moment, so this end comes first.
-    if (ratePerSecond > 0) pacer.grant(share, sentAt + LEASE_MS);
+    if (ratePerSecond > 0) pacer.grant(share, sentAt + LEASE_MS, this.#rhythm(share, place));
     this.#size = size;
     this.#found = (await onAnswer({ isHousekeeper: isHousekeeper === 1, found, counter })) ?? '';
+  }
+
+  /**
+   * Redis's time is cut into slots. A process whose share is a tenth of the limit calls in each tenth slot, so that all processes
+   * together call as evenly as one would.
+   *
+   * @param place of this process among all.
+   */
+  #rhythm(share: number, place: number): Rhythm | undefined {
+    const { ratePerSecond, clock } = this.#options;
+    if (share === 0 || (ratePerSecond * SLOT_MS) / 1_000 < 2) return undefined;
+    const slots = Math.min(MAX_SLOTS, Math.round(ratePerSecond / share));
+    const at = performance.now() - clock.now() + (place % slots) * SLOT_MS;
+    return { periodMs: slots * SLOT_MS, at };
   }
 
   /** Waits until the next word is due, or until it is asked to hurry and a quarter of a second has passed. */

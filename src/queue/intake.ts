@@ -12,8 +12,6 @@ const MAX_COOL_DOWN_MS = 10_000;
 /** After an error the next try comes after a pause that doubles from the first to the second of these, in milliseconds. */
 const MIN_ERROR_PAUSE_MS = 50;
 const MAX_ERROR_PAUSE_MS = 2_000;
-/** A job that leaves brings the next one if that one's turn comes within this, in milliseconds. */
-const REFILL_AHEAD_MS = 50;
 
 export interface IntakeOptions {
   readonly store: QueueStore;
@@ -77,7 +75,7 @@ export class Intake {
   refillTurn(): Turn | undefined {
     const { slots, pacer } = this.#options;
     if (this.#isStopped || performance.now() < this.#closedUntil || !slots.mayRefill) return undefined;
-    return pacer.waitMs <= REFILL_AHEAD_MS ? pacer.take(REFILL_AHEAD_MS) : undefined;
+    return pacer.takeForRefill();
   }
 
   /** Takes note of how a fetch came out, also of one that was made as a job left. */

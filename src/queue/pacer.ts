@@ -1,5 +1,11 @@
 /** A call that begins late by up to this may be made up for, so that timers' lateness costs no rate; in milliseconds. */
 const CATCH_UP_MS = 15;
+/** The same for calls that are made together. */
+const CATCH_UP_TOGETHER_MS = 8;
+/** A job that leaves brings the next one if that one's turn comes within this, in milliseconds, or in the next period. */
+const REFILL_AHEAD_MS = 50;
+/** After so long without an unused turn, calls are made together; in milliseconds. */
+const FULL_MS = 1_000;
 
 /** The right to one call, from a time on. */
 export interface Turn {
@@ -7,15 +13,29 @@ export interface Turn {
   readonly at: number;
 }
 
+/** When the calls of a process are made that has more to do than its share allows. */
+export interface Rhythm {
+  /** Calls are made once in so many milliseconds. */
+  readonly periodMs: number;
+  /** One of these moments, by `performance.now()`. */
+  readonly at: number;
+}
+
 /**
  * Spaces the calls of this process within its share of the rate, by the monotonic clock: no command for a turn, none for a
  * refusal. A share ends by itself, so that it can go to others when this process is dead or blocked.
+ *
+ * To wake up costs a process more than a call. So once there is more to do than the share allows, the calls of a period are made
+ * together, as many as were due in it.
  */
 export class Pacer {
   /** Calls a second; infinite if there is no limit. */
   #rate = 0;
   #validUntil = 0;
   #nextAt = 0;
+  #rhythm: Rhythm | undefined;
+  /** Since when no turn has passed unused, by `performance.now()`. */
+  #fullSince = 0;
   /** Turns taken, and whether one was refused, since the last report. */
   #taken = 0;
   #refused = false;
@@ -25,13 +45,16 @@ export class Pacer {
    *
    * @param rate calls a second; `Infinity` for no limit.
    * @param validUntil the end of the share, by `performance.now()`.
+   * @param rhythm undefined if calls are never to be made together.
    */
-  grant(rate: number, validUntil: number): void {
+  grant(rate: number, validUntil: number, rhythm?: Rhythm): void {
     const now = performance.now();
+    this.#rhythm = rhythm;
+    if (this.rate === 0) this.#fullSince = now;
     if (rate > 0 && rate !== this.#rate) {
       // The next call keeps its distance to the last one, by the new rate.
       const lastAt = this.#nextAt - interval(this.#rate);
-      this.#nextAt = Number.isFinite(lastAt) ? Math.max(lastAt + interval(rate), now - CATCH_UP_MS) : now;
+      this.#nextAt = Number.isFinite(lastAt) ? Math.max(lastAt + interval(rate), now - this.#catchUpMs(now)) : now;
     }
     this.#rate = rate;
     this.#validUntil = validUntil;
@@ -59,9 +82,17 @@ export class Pacer {
       this.#refused = true;
       return undefined;
     }
-    this.#nextAt = Math.max(this.#nextAt, now - CATCH_UP_MS) + interval(this.#rate);
+    const earliest = now - this.#catchUpMs(now);
+    if (this.#nextAt < earliest) this.#fullSince = now;
+    this.#nextAt = Math.max(this.#nextAt, earliest) + interval(this.#rate);
     this.#taken += 1;
     return { at };
+  }
+
+  /** Takes the next turn for a job that comes in the place of one that leaves, if that is soon. */
+  takeForRefill(): Turn | undefined {
+    const withinMs = REFILL_AHEAD_MS + (this.#beat(performance.now())?.periodMs ?? 0);
+    return this.waitMs <= withinMs ? this.take(withinMs) : undefined;
   }
 
   /** For a turn that no call was made in. */
@@ -91,8 +122,27 @@ export class Pacer {
   #nextTurn(): number {
     const now = performance.now();
     if (this.#rate === Number.POSITIVE_INFINITY) return now;
-    const at = Math.max(this.#nextAt, now);
+    const at = this.#nextAt > now ? this.#onBeat(now) : now;
     return this.#rate > 0 && at < this.#validUntil ? at : Number.POSITIVE_INFINITY;
+  }
+
+  /** When the next turn comes, which is not due yet. */
+  #onBeat(now: number): number {
+    const beat = this.#beat(now);
+    if (beat === undefined) return this.#nextAt;
+    const { periodMs, at } = beat;
+    return at + Math.ceil((this.#nextAt - at) / periodMs) * periodMs;
+  }
+
+  /** The rhythm in which calls are made just now; undefined while each has a time of its own. */
+  #beat(now: number): Rhythm | undefined {
+    return now - this.#fullSince > FULL_MS ? this.#rhythm : undefined;
+  }
+
+  /** How late a turn may be without being lost, in milliseconds. */
+  #catchUpMs(now: number): number {
+    const beat = this.#beat(now);
+    return beat === undefined ? CATCH_UP_MS : beat.periodMs + CATCH_UP_TOGETHER_MS;
   }
 }
 

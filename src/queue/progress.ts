@@ -53,7 +53,7 @@ export function formatProgress({ enqueuedAt, dueAt, history }: Progress): string
 
 /** Writes the progress of held jobs; a job that is parked takes its progress along. */
 export class ProgressWriter {
-  readonly #write: ReturnType<typeof defineScript<null>>;
+  readonly #write: ReturnType<typeof defineScript<number>>;
   readonly #key: (name: string) => string;
 
   /** @param key names a key of the BullMQ queue. */
@@ -63,9 +63,13 @@ export class ProgressWriter {
     this.#key = key;
   }
 
-  /** Does nothing if the lock was lost: another worker may know more of the job by then. */
-  async write(jobId: string, token: string, progress: Progress): Promise<void> {
+  /**
+   * Does nothing if the lock was lost: another worker may know more of the job by then.
+   *
+   * @returns whether the watch of the job was cancelled.
+   */
+  async write(jobId: string, token: string, progress: Progress): Promise<boolean> {
     const jobKey = this.#key(jobId);
-    await this.#write(`${jobKey}:lock`, jobKey, token, formatProgress(progress));
+    return (await this.#write(`${jobKey}:lock`, jobKey, token, formatProgress(progress))) === 1;
   }
 }

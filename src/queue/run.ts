@@ -32,14 +32,9 @@ export interface RunContext {
   /** Whether the job may wait here for so long; after `true`, `release` is called at the end of the wait. */
   readonly hold: (delayMs: number) => Promise<boolean>;
   readonly release: () => void;
-  /** Whether the watch of the job was cancelled. */
-  readonly isCancelled: (id: string) => Promise<boolean>;
   /** Adds the queue job that stands for the CFW job, unless it is there. */
   readonly forward: (taken: Taken, job: PollJob) => Promise<Forwarded>;
 }
-
-/** Ends the poll loop: the event of the job is published. */
-const CANCELLED = new Error('the watch of the job was cancelled');
 
 /** A call that is under way, or waits to begin. */
 interface PendingCall {
@@ -54,6 +49,8 @@ export class JobRun {
   readonly #context: RunContext;
   readonly #cut = new AbortController();
   #isLost = false;
+  /** Its event is published. */
+  #isCancelled: boolean;
   /** For the next call. */
   #turn: Turn | undefined;
   #call: PendingCall | undefined;
@@ -62,6 +59,7 @@ export class JobRun {
 
   constructor(taken: Taken, turn: Turn | undefined, context: RunContext) {
     this.taken = taken;
+    this.#isCancelled = taken.isCancelled;
     this.#turn = turn;
     this.#context = context;
   }
@@ -75,6 +73,11 @@ export class JobRun {
   /** The lock is lost: as `cut`. Redis refuses what is then done with the job if another worker has it. */
   lose(): void {
     this.#isLost = true;
+    this.cut();
+  }
+
+  #cancel(): void {
+    this.#isCancelled = true;
     this.cut();
   }
 
@@ -112,31 +115,30 @@ export class JobRun {
     const job = parseJobData(taken.data, options.projectId);
     if ('problems' in job) {
       // It may have the id of a valid queue job that comes later, which BullMQ would not take while it remembers this one.
-      return { kind: 'done', value: await endInvalid(options, taken.id, job, enqueuedAt), forget: true };
+      return { kind: 'done', value: await endInvalid(options, taken.id, job, enqueuedAt, now()), forget: true };
     }
     const deadline = deadlineFor(options, job, enqueuedAt);
     // The housekeeper may have ended it in the backlog.
-    if (taken.attempts <= 1 || now() >= deadline.at) {
+    if (taken.attempts <= 1 || this.#isCancelled || now() >= deadline.at) {
       const published = await options.publisher.find(job);
-      if (published !== undefined) return { kind: 'done', value: published, forget: false };
+      if (published !== undefined || this.#isCancelled) return letGo(published);
     }
     if (progress === undefined && taken.id !== watchKey(job)) {
       return { kind: 'done', value: await forward(taken, job), forget: false };
     }
     if (taken.attempts <= 1) options.events.emit('accepted', job);
-    const result = await this.#poll(job, enqueuedAt, deadline, progress).catch((error: unknown) => {
-      if (error !== CANCELLED) throw error;
-    });
-    if (result === undefined) {
-      const published = await options.publisher.find(job);
-      return { kind: 'done', value: published ?? { status: 'failed', entryId: '' }, forget: false };
-    }
+    const result = await this.#poll(job, enqueuedAt, deadline, progress);
+    if (this.#isCancelled) return letGo(await options.publisher.find(job));
     if (result.kind === 'park') {
       const { until: dueAt, history } = result;
       const until = this.#turnIsFar ? Math.max(dueAt, now() + NO_TURN_DELAY_MS) : dueAt;
       return { kind: 'park', until, progress: { enqueuedAt, dueAt, history } };
     }
-    return await this.#publish({ job, enqueuedAt, verdict: result.verdict, history: result.history });
+    const { verdict, history } = result;
+    // Redis's clock, as it is known here, may have been corrected by a millisecond meanwhile.
+    const isTimeOut = verdict.kind === 'failed' && verdict.reason === 'TIMED_OUT';
+    const endedAt = isTimeOut ? Math.max(now(), deadline.at) : now();
+    return await this.#publish({ job, enqueuedAt, endedAt, verdict, history });
   }
 
   async #poll(
@@ -155,15 +157,12 @@ export class JobRun {
     return await pollUntilEnd({
       poll: async (maxMs) => {
         let begunAt: number | undefined;
-        // Asked for while the call is under way, so that it takes no time: a cancelled job gets one more call at the most.
-        const cancelled = this.#context.isCancelled(id);
         const answer = await this.#makeCall(job, maxMs, () => {
           begunAt = performance.now();
           options.events.emit('calling');
           lateMs = Math.max(0, now() - dueAt);
         });
         tookMs = begunAt === undefined ? null : performance.now() - begunAt;
-        if (await cancelled) throw CANCELLED;
         // The next one is due at once, unless it is held.
         if (answer !== undefined) dueAt = now();
         return answer;
@@ -182,7 +181,8 @@ export class JobRun {
         dueAt = now() + delayMs;
         // For those that ask where it stands, and for the worker that takes it should this process be killed. If that fails, it
         // is written again with the next poll.
-        this.#context.progress.write(id, token, { enqueuedAt, dueAt, history }).catch(() => {});
+        const written = this.#context.progress.write(id, token, { enqueuedAt, dueAt, history });
+        written.then((isCancelled) => isCancelled && this.#cancel()).catch(() => {});
         return true;
       },
       release,
@@ -233,4 +233,9 @@ export class JobRun {
       return { kind: 'park', until: dueAt, progress: { enqueuedAt, dueAt, history } };
     }
   }
+}
+
+/** The job has ended already. Its event may be so old that nothing is remembered of it. */
+function letGo(published: JobResult | undefined): Outcome {
+  return { kind: 'done', value: published ?? { status: 'failed', entryId: '' }, forget: false };
 }

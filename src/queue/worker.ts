@@ -227,7 +227,7 @@ export class JobWorker {
       key: this.#key,
       now: this.#clock.now,
       deadlineOf: ({ data, enqueuedAt }) => deadlineFor(options, parseJobData(data, options.projectId), enqueuedAt),
-      onDeadline: (job) => endOverdue(options, job),
+      onDeadline: (job) => endOverdue(options, job, this.#clock.now()),
     });
   }
 
@@ -243,7 +243,6 @@ export class JobWorker {
         progress: new ProgressWriter(redis, this.#key),
         hold: (delayMs) => this.#hold(delayMs),
         release: () => this.#slots.release(),
-        isCancelled: async (id) => (await redis.hexists(this.#key(id), 'cancelled').catch(() => 0)) === 1,
         forward: (taken, job) => forward(this.#queue, taken, job, now()),
       },
       queue: this.#queue,

@@ -202,7 +202,7 @@ describe('a published event', () => {
   const failed = { ...data, cfwStatus: 'Failed', reason: 'JOB_FAILED', message: 'it failed' } as const;
   const nothing = { projectId: null, jobId: null, watchId: null, metadata: null, traceparent: null };
   const invalid = {
-    ...{ queueName: 'cfw-jobs', queueJobId: '17', enqueuedAt: Date.parse(FAILED.data.enqueuedAt) },
+    ...{ queueName: 'cfw-jobs', queueJobId: '17', enqueuedAt: Date.parse(FAILED.data.enqueuedAt), endedAt: Date.now() },
     job: { ...nothing, problems: ['jobId must be a string'] },
   };
 

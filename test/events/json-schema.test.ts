@@ -42,7 +42,7 @@ describe('the JSON Schema of data', () => {
     }
     const nothing = { projectId: null, jobId: null, watchId: null, metadata: null, traceparent: null };
     const invalid = { ...nothing, problems: ['data is not JSON'] };
-    await publisher.publishInvalid({ queueName: 'cfw-jobs', queueJobId: '7', enqueuedAt: 0, job: invalid });
+    await publisher.publishInvalid({ queueName: 'cfw-jobs', queueJobId: '7', enqueuedAt: 0, endedAt: 1, job: invalid });
 
     const entries = await server.redis.client.xrange(STREAM, '-', '+');
     expect(entries).toHaveLength(8);

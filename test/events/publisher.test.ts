@@ -44,7 +44,13 @@ describe('publishing once', () => {
     await publisher().publish(end('job', { watchId: 'w' }));
     await publisher().publish(end('job2'));
     const invalid = { ...end('job').job, problems: ['no'] };
-    await publisher().publishInvalid({ queueName: 'cfw-jobs', queueJobId: '7', enqueuedAt: 0, job: invalid });
+    await publisher().publishInvalid({
+      queueName: 'cfw-jobs',
+      queueJobId: '7',
+      enqueuedAt: 0,
+      endedAt: 1,
+      job: invalid,
+    });
     const ids = (await server.redis.events()).map(({ id }) => id);
     expect(ids).toEqual(['job', 'job', 'job.w', 'job2', 'bullmq:cfw-jobs:7']);
   });

@@ -90,7 +90,7 @@ describe('the shares of the rate', () => {
   it('are given back by a process that leaves, which hands over what it found', async () => {
     await speak('a', 100, 100, 60_000, '{"at":1}');
     await speak('a', -1);
-    expect((await speak('b', 100)).slice(1, 5)).toEqual([100, 1, 1, '{"at":1}']);
+    expect((await speak('b', 100)).slice(1, 6)).toEqual([100, 1, 1, 0, '{"at":1}']);
   });
 });
 

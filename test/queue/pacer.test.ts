@@ -62,6 +62,28 @@ describe('the pacer', () => {
     expect(pacer.waitMs).toBeLessThanOrEqual(50);
   });
 
+  it('makes the calls of a period together once there is more to do than it may, and no more of them', async () => {
+    const pacer = new Pacer();
+    const rhythm = { periodMs: 40, at: performance.now() + 7 };
+    pacer.grant(100, FOR_EVER, rhythm);
+    const times = await takeFor(pacer, 3_200);
+    expect(worstSecond(times)).toBeLessThanOrEqual(105);
+    const full = times.filter((at) => at > (times[0] as number) + 1_200);
+    const periods = new Set(full.map((at) => Math.floor((at - rhythm.at) / 40)));
+    // Each time about four, which would be about as many periods as calls if each had a time of its own.
+    expect(full.length / periods.size).toBeGreaterThan(2.5);
+    expect(times.length).toBeGreaterThan(250);
+  });
+
+  it('makes a call at its own time as soon as a turn has passed unused', async () => {
+    const pacer = new Pacer();
+    pacer.grant(10, FOR_EVER, { periodMs: 400, at: performance.now() });
+    await takeFor(pacer, 1_500);
+    await sleep(800);
+    pacer.take();
+    expect(pacer.waitMs).toBeLessThanOrEqual(100);
+  });
+
   it('has no limit if it is granted none, and reports what was wanted', () => {
     const pacer = new Pacer();
     pacer.grant(FOR_EVER, FOR_EVER);

@@ -52,6 +52,7 @@ export function endOf(
   return {
     job: { projectId: projectId as string, jobId: jobId as string, watchId, metadata, traceparent },
     enqueuedAt: Date.parse(enqueuedAt ?? '2026-11-24T00:00:00.000Z'),
+    endedAt: Date.now(),
     verdict:
       reason === null
         ? { kind: 'completed' }
