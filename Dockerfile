@@ -29,7 +29,7 @@ ENV PATH=/usr/local/bin:/usr/bin:/bin
 ENV NODE_ENV=production
 # Without the first, Node lets garbage pile up to several hundred MB before it looks; 100,000 jobs in flight need 50. The
 # second has it look less often at what is young: a poll costs less, for some more memory under load.
-ENV NODE_OPTIONS="--max-old-space-size=192 --max-semi-space-size=32"
+ENV NODE_OPTIONS="--max-old-space-size=192 --max-semi-space-size=16"
 WORKDIR /app
 COPY --from=dependencies /build/node_modules ./node_modules
 COPY --from=build /build/dist/cli.js ./dist/

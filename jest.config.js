@@ -18,7 +18,6 @@ export default {
   },
   // Most tests wait for something; more of them than cores keeps the cores busy.
   maxWorkers: 4,
-  forceExit: true,
   setupFiles: ['<rootDir>/test/support/realms.mjs'],
   setupFilesAfterEnv: ['<rootDir>/test/support/retry.mjs'],
   // Machines of CI can be very slow; what fails is told by its own message before this.

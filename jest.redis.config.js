@@ -9,5 +9,4 @@ export default {
   maxWorkers: 1,
   testTimeout: 180_000,
   // A test that failed may leave connections open; they must not keep the suite from ending.
-  forceExit: true,
 };

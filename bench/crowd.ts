@@ -109,6 +109,28 @@ export interface CrowdOptions {
   readonly fromMs?: number;
   readonly untilMs?: number;
   readonly random: () => number;
+  /** Sets the price in place of what the sidecar does. */
+  readonly price?: (now: Crowd) => number;
+}
+
+/** What there is to do at a moment. */
+export interface Crowd {
+  /** Of each job in flight, from its enqueueing. */
+  readonly agesMs: readonly number[];
+  /** Those that are due, but have to wait. */
+  readonly jobsWaiting: number;
+}
+
+interface CrowdJob {
+  readonly enqueuedAt: number;
+  readonly durationMs: number;
+  polls: number;
+  ended: boolean;
+}
+
+/** The ages of the jobs that have had a poll and have not ended. */
+function agesOf(jobs: readonly CrowdJob[], now: number): number[] {
+  return jobs.flatMap(({ enqueuedAt, polls, ended }) => (polls > 0 && !ended ? [now - enqueuedAt] : []));
 }
 
 /** The schedule is made anew this often, as in the sidecar. */
@@ -125,7 +147,9 @@ export function crowd(options: CrowdOptions): { noticed: Noticed[]; waitedMs: nu
   const { distribution, enqueued, learned, pollsPerSecond, random, memory = new SimulatedMemory() } = options;
   const { fromMs = 0, untilMs = Number.POSITIVE_INFINITY } = options;
   const due = new Due();
-  const newJob = (at: number) => ({ enqueuedAt: at, durationMs: distribution.draw(random), polls: 0 });
+  const newJob = (at: number): CrowdJob => ({
+    ...{ enqueuedAt: at, durationMs: distribution.draw(random), polls: 0, ended: false },
+  });
   const jobs =
     typeof enqueued === 'number'
       ? Array.from({ length: enqueued }, () => newJob(300_000 * random()))
@@ -145,10 +169,13 @@ export function crowd(options: CrowdOptions): { noticed: Noticed[]; waitedMs: nu
     if (pollsPerSecond > 0) freeAt = now + 1_000 / pollsPerSecond;
     if (learned && now >= readAt) {
       const jobsWaiting = ((now - next.at) / 1_000) * pollsPerSecond;
-      current = learn(memory.knowledge(now), DEFAULT_PRICE_MS, { jobsInFlight: inFlight, jobsWaiting, pollsPerSecond });
+      current =
+        options.price === undefined
+          ? learn(memory.knowledge(now), DEFAULT_PRICE_MS, { jobsInFlight: inFlight, jobsWaiting, pollsPerSecond })
+          : learn(memory.knowledge(now), options.price({ agesMs: agesOf(jobs, now), jobsWaiting }));
       readAt = now + READ_EVERY_MS;
     }
-    const job = jobs[next.job] as ReturnType<typeof newJob>;
+    const job = jobs[next.job] as CrowdJob;
     job.polls += 1;
     if (job.polls === 1 && typeof enqueued !== 'number') inFlight += 1;
     if (now >= fromMs) waitedMs.push(now - next.at);
@@ -158,6 +185,7 @@ export function crowd(options: CrowdOptions): { noticed: Noticed[]; waitedMs: nu
       continue;
     }
     const result = { polls: job.polls, delayMs: elapsedMs - job.durationMs };
+    job.ended = true;
     memory.learn(job.durationMs, now);
     if (typeof enqueued !== 'number') {
       noticed[next.job] = result;

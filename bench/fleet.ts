@@ -3,6 +3,7 @@ import { idle } from './fleet-idle.js';
 import { type FleetPart, jobIds, report, sum } from './fleet-part.js';
 import { share } from './fleet-share.js';
 import { kills, timeouts } from './fleet-timeouts.js';
+import { upgrade } from './fleet-upgrade.js';
 import { type Row, worstSecond } from './numbers.js';
 import type { BenchOptions } from './options.js';
 import type { Setting } from './setting.js';
@@ -18,11 +19,12 @@ const SECONDS = 20;
 /** Until the jobs of a burst have had their first poll, or the backlog stands, and V8 has compiled what runs often. */
 const WARM_UP_MS = 30_000;
 
-const PARTS: Record<string, (part: FleetPart) => Promise<Row[]>> = { polls, idle, timeouts, kills, share };
+const PARTS: Record<string, (part: FleetPart) => Promise<Row[]>> = { polls, idle, timeouts, kills, share, upgrade };
 
 /** What many sidecars on one queue cost, idle and at work, and what becomes of it when one is killed. */
 export async function fleet(setting: Setting, options: BenchOptions) {
-  const asked = options.parts ?? Object.keys(PARTS);
+  // An upgrade takes two versions.
+  const asked = options.parts ?? Object.keys(PARTS).filter((name) => name !== 'upgrade' || options.base !== undefined);
   const part = { setting, versions: versions(options.base), options };
   const tables: Record<string, Row[]> = {};
   for (const name of asked) {

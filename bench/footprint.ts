@@ -16,8 +16,8 @@ const JOBS = 10_000;
 /** From the start to the reading of the memory, in milliseconds. */
 const SETTLED_MS = 8_000;
 const IDLE_MS = 20_000;
-/** After the last event. */
-const CALM_MS = 10_000;
+/** After the last event: V8 gives memory back half a minute after the work has ended. */
+const CALM_MS = 60_000;
 const PATIENCE_MS = 120_000;
 
 /** A process that is measured. */

@@ -32,7 +32,7 @@ async function burst(setting: Setting, size: number): Promise<Row> {
   const jobIds = await setting.makeJobs(size);
   const empty = await setting.redisBytes();
   // As the image has it.
-  const child = await setting.sidecar({ NODE_OPTIONS: '--max-old-space-size=192 --max-semi-space-size=32' });
+  const child = await setting.sidecar({ NODE_OPTIONS: '--max-old-space-size=192 --max-semi-space-size=16' });
   await sleep(1_000);
   await child.ask('usage');
   const before = await setting.calls();

@@ -25,7 +25,7 @@ export async function parked(setting: Setting, version: Version, size: number): 
   const env = {
     ...LONG,
     POLL_SCHEDULE: 'exponential',
-    NODE_OPTIONS: '--max-old-space-size=192 --max-semi-space-size=32',
+    NODE_OPTIONS: '--max-old-space-size=192 --max-semi-space-size=16',
   };
   const fleet = await Fleet.start(setting, version, 1, env);
   const empty = await setting.redisBytes();

@@ -16,6 +16,7 @@ import { Setting } from './setting.js';
 import { shutdown } from './shutdown.js';
 import { subscriber } from './subscriber.js';
 import { throughput } from './throughput.js';
+import { waves } from './waves.js';
 
 /** What a section found: one table, or several by their names. */
 interface Found {
@@ -41,6 +42,7 @@ const SECTIONS: Record<string, (setting: Setting, options: BenchOptions) => Foun
   'cold-start': coldStarts,
   change: changes,
   'quota-simulated': quotas,
+  waves,
 };
 
 const options = readUsage();

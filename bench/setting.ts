@@ -42,7 +42,7 @@ export class Setting {
       HTTP_PORT: '0',
       LOG_LEVEL: 'silent',
       // As the image has it.
-      NODE_OPTIONS: '--max-semi-space-size=32',
+      NODE_OPTIONS: '--max-semi-space-size=16',
     };
   }
 

@@ -124,11 +124,11 @@ export class Fleet {
     return fleet;
   }
 
-  /** Starts one more sidecar, and waits until it is ready. */
-  async add(env: Record<string, string> = {}): Promise<Sidecar> {
+  /** Starts one more sidecar, of another version if one is given, and waits until it is ready. */
+  async add(env: Record<string, string> = {}, version = this.#version): Promise<Sidecar> {
     this.#started += 1;
     const token = `token-of-sidecar-${this.#started}`;
-    const sidecar = await Sidecar.start(this.#version, { ...this.#env, ...env, CFW_AUTH_TOKEN: token });
+    const sidecar = await Sidecar.start(version, { ...this.#env, ...env, CFW_AUTH_TOKEN: token });
     this.sidecars.push(sidecar);
     return sidecar;
   }

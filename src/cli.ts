@@ -24,27 +24,27 @@ const WRONG_USAGE_ERRORS: readonly string[] = ['ConfigError', 'InvalidJobError']
 const duration = (text: string) => {
   const milliseconds = parseDuration(text);
   if (milliseconds === undefined || milliseconds === 0) {
-    throw new InvalidArgumentError(`A duration is allowed: ${DURATION_FORM}.`);
+    throw new InvalidArgumentError(`Expected a duration: ${DURATION_FORM}.`);
   }
   return milliseconds;
 };
 const id = (text: string) => {
-  if (!ID_PATTERN.test(text)) throw new InvalidArgumentError('Allowed are 1 to 64 characters of A-Z a-z 0-9 _ -.');
+  if (!ID_PATTERN.test(text)) throw new InvalidArgumentError('Expected 1 to 64 characters of A-Z a-z 0-9 _ -.');
   return text;
 };
 const entryId = (text: string, before: string[] = []) => {
   if (!/^\d+-\d+$/.test(text))
-    throw new InvalidArgumentError('Allowed is the id of a dead letter, as "dead list" prints it.');
+    throw new InvalidArgumentError('Expected the id of a dead letter, as "dead list" prints it.');
   return [...before, text];
 };
 const port = (text: string) => {
-  if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535) throw new InvalidArgumentError('Allowed is 0 to 65535.');
+  if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535) throw new InvalidArgumentError('Expected 0 to 65535.');
   return Number(text);
 };
 const number = (min: number, max: number) => (text: string) => {
   const value = Number(text);
   if (text.trim() === '' || !(value >= min && value <= max)) {
-    throw new InvalidArgumentError(`Allowed is a number from ${min} to ${max}.`);
+    throw new InvalidArgumentError(`Expected a number from ${min} to ${max}.`);
   }
   return value;
 };
@@ -55,7 +55,7 @@ const jsonObject = (text: string) => {
   } catch {
     // Told below.
   }
-  throw new InvalidArgumentError('A JSON object is allowed, such as {"orderId":"42"}.');
+  throw new InvalidArgumentError('Expected a JSON object, such as {"orderId":"42"}.');
 };
 
 /**

@@ -155,7 +155,7 @@ function createCore(config: Config, logger: Logger, { learnEveryMs = 10_000 }: S
 function createLearner(config: Config, redis: RedisClient, logger: Logger, readEveryMs: number): ScheduleLearner {
   const { polling, queue } = config;
   return new ScheduleLearner({
-    memory: new DurationStore({ redis, queueName: queue.name, queuePrefix: queue.prefix }),
+    store: new DurationStore({ redis, queueName: queue.name, queuePrefix: queue.prefix }),
     backoff: exponentialBackoff(polling),
     minDelayMs: polling.initialDelayMs,
     maxDelayMs: polling.maxDelayMs,

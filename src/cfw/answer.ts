@@ -18,7 +18,7 @@ export interface ErrorResponse {
   readonly message: string;
 }
 
-/** @returns the value, or undefined where the text is no JSON. */
+/** @returns the value, or undefined if the text is no JSON. */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text.startsWith(BOM) ? text.slice(1) : text);
@@ -41,7 +41,7 @@ export function readJson({ body, rawBody }: { readonly body: string; readonly ra
   return undefined;
 }
 
-/** @returns what CFW said of the job, or undefined where the body is no such answer, or also one about an error. */
+/** @returns what CFW said of the job, or undefined if the body is no such answer, or also one about an error. */
 export function parseJobResponse(body: unknown): JobAnswer | undefined {
   const { success, data } = jobResponse.safeParse(body);
   // A plain `code` beside the data may also say that all is well.
@@ -65,7 +65,7 @@ const FORMS: readonly Form[] = [
 
 /**
  * @returns the error in a body of one of the forms that regions and gateways use, at the top or in `error`; undefined
- *   where it has another form. A code that is no text, such as Keystone's HTTP status, is left out.
+ *   if it has another form. A code that is no text, such as Keystone's HTTP status, is left out.
  */
 export function parseErrorResponse(body: unknown): ErrorResponse | undefined {
   const error = nested(body);
@@ -106,7 +106,7 @@ const TIME = /^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}:\d{2}(?:\.\d+)?)(Z|[+-]\d{2}:
  * Reads `begin_time` and `end_time`. They are documented as `yyyy-mm-ddThh:mm:ssZ`, with an offset such as `+0800` for
  * the Z, while the documented example shows epoch milliseconds; both occur. A time without an offset counts as UTC.
  *
- * @returns RFC 3339 in UTC with milliseconds; null where there is no time or none that can be read, since a time is no
+ * @returns RFC 3339 in UTC with milliseconds; null if there is no time or none that can be read, since a time is no
  *   reason to lose a status over.
  */
 export function parseTime(time: unknown): string | null {

@@ -4,7 +4,7 @@ import type { FailedCall, PollAnswer } from '../polling/index.js';
 import { parseErrorResponse, parseJobResponse, parseRequestId, readJson } from './answer.js';
 import { CredentialBreaker, type CredentialState, GIVEN_UP, type Permit, type Refusal } from './credentials/breaker.js';
 import { type AuthHeaders, type Credential, CredentialError, GATEWAY_PAUSES_MS } from './credentials/credential.js';
-import { classify, isAccountTrouble, retryAfter } from './errors.js';
+import { classify, isAccountError, retryAfter } from './errors.js';
 import { MAX_BODY_BYTES } from './http.js';
 import { onAbort } from './on-abort.js';
 
@@ -53,7 +53,7 @@ export class CfwClient {
    * `GET {endpoint}/v3/{project_id}/jobs/{job_id}`. Does not throw: a call that fails is an answer too.
    *
    * @param signal gives the call up; the answer is then a transient failure with the code `ABORTED`.
-   * @param maxMs how long it may take at the most, in milliseconds, where that is less than `requestTimeoutMs`.
+   * @param maxMs how long it may take at the most, in milliseconds, if that is less than `requestTimeoutMs`.
    */
   async getJob(
     job: CfwJobId,
@@ -93,15 +93,15 @@ export class CfwClient {
       const headers = credential.authenticate({ method: 'GET', url, projectId });
       auth = headers instanceof Promise ? await this.#inTime(headers, signal) : headers;
     } catch (error) {
-      const trouble = error instanceof CredentialError ? error : unavailable(error);
-      const failure = this.#scrubbed(trouble);
+      const refusal = error instanceof CredentialError ? error : unavailable(error);
+      const failure = this.#scrubbed(refusal);
       if (signal.aborted) {
         permit.unknown(failure);
         return givenUp(signal);
       }
-      if (trouble.refused) permit.refused(failure, trouble.pausesMs);
+      if (refusal.refused) permit.refused(failure, refusal.pausesMs);
       else permit.unknown(failure);
-      return trouble.denied ? { kind: 'denied', ...failure } : withheld(failure);
+      return refusal.denied ? { kind: 'denied', ...failure } : withheld(failure);
     }
 
     const answer = await this.#call(http, url, auth, cut);
@@ -132,7 +132,7 @@ export class CfwClient {
       ...this.#scrubbed(answer, auth),
       ...(requestId === undefined ? {} : { requestId: this.#scrubber(auth)(requestId) }),
     };
-    if (failure.httpStatus === 401 || isAccountTrouble(failure.code)) {
+    if (failure.httpStatus === 401 || isAccountError(failure.code)) {
       if (failure.httpStatus === 401 && this.#options.credential.refused(auth)) {
         permit.unknown(failure);
         return { ...failure, retryAfterMs: 0 };

@@ -7,11 +7,11 @@ interface Row {
   readonly kind: FailureKind;
 }
 
-/** The whole account is in trouble: its quota is used up, or it is frozen for arrears. */
+/** The error concerns the whole account: its quota is used up, or it is frozen for arrears. */
 const ACCOUNT_CODES = ['APIGW.0501', 'APIGW.0502'];
 
 /** Whether no call of this account can succeed, whatever it asks for. */
-export function isAccountTrouble(code: string): boolean {
+export function isAccountError(code: string): boolean {
   return ACCOUNT_CODES.includes(canonical(code));
 }
 
@@ -24,7 +24,7 @@ const canonical = (code: string) => code.replace(/^APIG\./, 'APIGW.');
  */
 export const ERROR_TABLE: readonly Row[] = [
   {
-    // CFW's own trouble, though it says 400: "system busy", etcd away, "try again later".
+    // CFW's own failure, though it says 400: "system busy", etcd away, "try again later".
     httpStatus: [400],
     codes: ['CFW.00109004', 'CFW.00109003', 'CFW.00300001', 'CFW.00100001', /^CFW\.0080000\d$/, 'CFW.00600003'],
     kind: 'transient',
@@ -40,7 +40,7 @@ export const ERROR_TABLE: readonly Row[] = [
   },
   { httpStatus: [413, 414, 431, 494], kind: 'invalid' },
   { httpStatus: [401], kind: 'unauthorized' },
-  // The quota is used up, the account is frozen: trouble with the account, not with the job.
+  // The quota is used up, the account is frozen: the account's fault, not the job's.
   { httpStatus: [403, 405], codes: ACCOUNT_CODES, kind: 'unauthorized' },
   // The project is unavailable. That is no fault of the job either, but other projects go on, so each call tells of it.
   { httpStatus: [403, 405], codes: ['APIGW.0310'], kind: 'transient' },
@@ -53,7 +53,7 @@ export const ERROR_TABLE: readonly Row[] = [
 
 /**
  * @param httpStatus of the answer.
- * @param code the answer's `error_code`, where it had one.
+ * @param code the answer's `error_code`, if it had one.
  */
 export function classify(httpStatus: number, code: string | undefined): FailureKind {
   const known = code === undefined ? undefined : canonical(code);
@@ -83,7 +83,7 @@ const WINDOW_UNITS = { second: 1_000, minute: 60_000, hour: 3_600_000 } as const
  * How long the other side asks to wait: by `Retry-After` (seconds or an HTTP date, RFC 9110, 10.2.3), else by the window
  * that the gateway names in its message ("… limit:200,time:1 minute").
  *
- * @returns milliseconds, at most {@link MAX_RETRY_AFTER_MS}; undefined where it does not say.
+ * @returns milliseconds, at most {@link MAX_RETRY_AFTER_MS}; undefined if it does not say.
  */
 export function retryAfter(header: string | undefined, message: string, now = Date.now()): number | undefined {
   let waitMs: number | undefined;

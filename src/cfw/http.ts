@@ -49,7 +49,7 @@ export function createHttp({ requestTimeoutMs, proxy, ca }: HttpOptions): { http
     agent: connections.kept,
     headers: {
       accept: 'application/json',
-      // Gateways compress without being asked; where that is refused, most do not.
+      // Gateways compress without being asked; if that is refused, most do not.
       'accept-encoding': 'identity',
       // CFW allows no other Content-Type, on a GET too.
       'content-type': 'application/json',

@@ -1,5 +1,5 @@
 /**
- * Calls back when a signal is aborted, or at once where it was.
+ * Calls back when a signal is aborted, or at once if it was.
  *
  * @returns how to stop listening: a signal that lives long must not collect listeners.
  */

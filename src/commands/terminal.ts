@@ -4,7 +4,7 @@ import { styleText } from 'node:util';
 /** Where a command prints; colours and redrawing are for terminals only. */
 export interface Terminal {
   readonly isTerminal: boolean;
-  /** Rows of the screen; 0 where there is none. */
+  /** Rows of the screen; 0 if there is none. */
   readonly rows: number;
   readonly columns: number;
   print(text: string): void;
@@ -15,7 +15,7 @@ export interface Terminal {
 
 export type Style = 'green' | 'red' | 'yellow' | 'cyan' | 'dim' | 'bold';
 
-/** Standard output. Colours where it is a terminal and `NO_COLOR` (https://no-color.org) is not set. */
+/** Standard output. Colours if it is a terminal and `NO_COLOR` (https://no-color.org) is not set. */
 export function standardOutput(): Terminal {
   const { stdout } = process;
   const isTerminal = stdout.isTTY === true;

@@ -18,7 +18,8 @@ export function loadEnvFile(file: string, env: NodeJS.ProcessEnv): string | unde
     text = decode(readFileSync(file));
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    throw new ConfigError([`${file} cannot be read (${code}); allowed is a text file of lines NAME=value, or none`]);
+    const problem = `${file} cannot be read (${code}); expected a text file of lines NAME=value, or none`;
+    throw new ConfigError([problem], { cause: error });
   }
   for (const [name, value] of Object.entries(parseEnv(text))) env[name] ??= value;
   return undefined;

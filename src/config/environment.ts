@@ -13,7 +13,7 @@ export type Secrets = Partial<Record<(typeof SECRET_VARIABLES)[number], Secret>>
 /** Whether a variable is set, be it by itself or as a file. */
 export type Given = (name: string) => boolean;
 
-/** Reads each variable by itself, secrets also from their files; what does not fit is among the problems. */
+/** Reads each variable by itself, secrets also from their files; what is invalid is among the problems. */
 export function parseEnvironment(env: Environment) {
   const problems: string[] = [];
   const secrets: Secrets = {};
@@ -28,7 +28,7 @@ export function parseEnvironment(env: Environment) {
     const file = env[`${name}_FILE`];
     if (isSet(file)) {
       if (texts[name] !== undefined) {
-        problems.push(`${name} and ${name}_FILE are both set; allowed is one of them`);
+        problems.push(`${name} and ${name}_FILE are both set; expected one of them`);
         continue;
       }
       try {
@@ -38,9 +38,7 @@ export function parseEnvironment(env: Environment) {
         secretFiles[`${name}_FILE`] = secret;
       } catch (error) {
         const { message } = error as SecretFileError;
-        problems.push(
-          `${name}_FILE: "${file}" ${message}; allowed is a readable file that holds the value on one line`,
-        );
+        problems.push(`${name}_FILE: "${file}" ${message}; expected a readable file that holds the value on one line`);
       }
     } else if (texts[name] !== undefined) {
       secrets[name] = new Secret(texts[name]);
@@ -56,7 +54,7 @@ export function parseEnvironment(env: Environment) {
     const hidden = isSecret(name) || texts[name]?.includes('@');
     const given = hidden ? 'the value (not shown)' : `"${texts[name]}"`;
     const [issue] = error?.issues ?? [];
-    if (issue !== undefined) problems.push(`${name}: ${given} does not fit; ${issue.message}`);
+    if (issue !== undefined) problems.push(`${name}: ${given} is invalid; ${issue.message}`);
   }
   return { parsed: parsed as Partial<Parsed>, secrets, secretFiles, problems };
 }

@@ -87,7 +87,7 @@ export interface Config extends BaseConfig {
 /**
  * Reads what every command needs: Redis, the queue, the stream.
  *
- * @throws {ConfigError} naming every variable that does not fit.
+ * @throws {ConfigError} naming every invalid variable.
  */
 export function loadBaseConfig(env: Environment): BaseConfig {
   const { parsed, secrets, problems } = parseEnvironment(env);
@@ -100,7 +100,7 @@ export function loadBaseConfig(env: Environment): BaseConfig {
 /**
  * Reads the whole configuration from environment variables; an empty variable counts as not set.
  *
- * @throws {ConfigError} naming every variable that does not fit.
+ * @throws {ConfigError} naming every invalid variable.
  */
 export function loadConfig(env: Environment): Config {
   const { parsed, secrets, secretFiles, problems } = parseEnvironment(env);
@@ -166,12 +166,12 @@ function problemsTogether(parsed: Partial<Parsed>, given: Given): string[] {
   const { CFW_ALLOW_HTTP, CFW_ENDPOINT, POLL_INITIAL_DELAY, POLL_MAX_DELAY, HTTP_HOST } = parsed;
   if (CFW_ENDPOINT !== undefined && CFW_ALLOW_HTTP === false && isPlainBeyondLoopback(CFW_ENDPOINT)) {
     problems.push(
-      `CFW_ENDPOINT: "${CFW_ENDPOINT}" is plain http beyond loopback; allowed is https://, or set CFW_ALLOW_HTTP=true`,
+      `CFW_ENDPOINT: "${CFW_ENDPOINT}" is plain http beyond loopback; expected https://, or set CFW_ALLOW_HTTP=true`,
     );
   }
   if (POLL_MAX_DELAY !== undefined && POLL_INITIAL_DELAY !== undefined && POLL_MAX_DELAY < POLL_INITIAL_DELAY) {
     problems.push(
-      `POLL_MAX_DELAY: ${POLL_MAX_DELAY}ms is less than POLL_INITIAL_DELAY (${POLL_INITIAL_DELAY}ms); allowed is that or more`,
+      `POLL_MAX_DELAY: ${POLL_MAX_DELAY}ms is less than POLL_INITIAL_DELAY (${POLL_INITIAL_DELAY}ms); expected that or more`,
     );
   }
   if (HTTP_HOST !== undefined && !isLoopback(HTTP_HOST) && !given('HTTP_TOKEN')) {

@@ -38,14 +38,14 @@ export type RedisConfig =
 export function redisProblems(parsed: Partial<Parsed>, given: Given): string[] {
   const problems: string[] = [];
   const ways = ['REDIS_URL', 'REDIS_SENTINELS', 'REDIS_CLUSTER'].filter(given);
-  if (ways.length > 1) problems.push(`${ways.join(' and ')} are set; allowed is one of them`);
+  if (ways.length > 1) problems.push(`${ways.join(' and ')} are set; expected one of them`);
   if (given('REDIS_SENTINELS') !== given('REDIS_SENTINEL_NAME')) {
     problems.push(
       'REDIS_SENTINELS and REDIS_SENTINEL_NAME are needed together: where the Sentinels are, and the name of the master',
     );
   }
   if (given('REDIS_SENTINEL_PASSWORD') && !given('REDIS_SENTINELS')) {
-    problems.push('REDIS_SENTINEL_PASSWORD is set; allowed is that with REDIS_SENTINELS only');
+    problems.push('REDIS_SENTINEL_PASSWORD is set; expected with REDIS_SENTINELS only');
   }
   if (!given('REDIS_SENTINELS') && !given('REDIS_CLUSTER')) {
     for (const [name, where] of [
@@ -66,14 +66,14 @@ export function redisProblems(parsed: Partial<Parsed>, given: Given): string[] {
     if (tag === undefined || tag !== hashTag(EVENT_STREAM)) {
       problems.push(
         `QUEUE_PREFIX and EVENT_STREAM: "${QUEUE_PREFIX}" and "${EVENT_STREAM}" must share one hash tag with REDIS_CLUSTER, ` +
-          'so that all keys are on one node; allowed is the same text in braces in both, such as {cfw}',
+          'so that all keys are on one node; expected the same text in braces in both, such as {cfw}',
       );
     }
   }
   return problems;
 }
 
-/** What of a key decides on its slot, where that is not the whole key (https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags). */
+/** What of a key decides on its slot, if that is not the whole key (https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags). */
 function hashTag(key: string): string | undefined {
   return /^[^{]*\{([^}]+)\}/.exec(key)?.[1];
 }
@@ -87,7 +87,7 @@ export function redisTls(parsed: Partial<Parsed>, given: Given, problems: string
       : parsed.REDIS_URL?.startsWith('rediss:') === true;
   if (!byTls && names.some(given)) {
     problems.push(
-      `${names.filter(given).join(', ')}: set without TLS; allowed is that with rediss:// in REDIS_URL or with REDIS_TLS=true`,
+      `${names.filter(given).join(', ')}: set without TLS; expected with rediss:// in REDIS_URL or REDIS_TLS=true only`,
     );
   }
   if (given('REDIS_TLS_CERT_FILE') !== given('REDIS_TLS_KEY_FILE')) {
@@ -99,10 +99,10 @@ export function redisTls(parsed: Partial<Parsed>, given: Given, problems: string
     try {
       const text = readFileSync(file, 'utf8');
       if (text.includes('-----BEGIN ')) return text;
-      problems.push(`${name}: "${file}" holds nothing in PEM; allowed is a file that begins with -----BEGIN`);
+      problems.push(`${name}: "${file}" holds nothing in PEM; expected a file that begins with -----BEGIN`);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      problems.push(`${name}: "${file}" cannot be read (${code}); allowed is the path of a readable file`);
+      problems.push(`${name}: "${file}" cannot be read (${code}); expected the path of a readable file`);
     }
     return undefined;
   });

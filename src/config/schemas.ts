@@ -22,7 +22,7 @@ export const number = (fallback: string, allowed: string, accepts: (value: numbe
     .transform((text, context) => {
       const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
       if (!accepts(value)) {
-        context.addIssue({ code: 'custom', message: `allowed is ${allowed}` });
+        context.addIssue({ code: 'custom', message: `expected ${allowed}` });
         return z.NEVER;
       }
       return value;
@@ -32,27 +32,27 @@ export const integer = (fallback: string, min: number, max: number) =>
   number(fallback, `a whole number from ${min} to ${max}`, (n) => Number.isInteger(n) && n >= min && n <= max);
 
 export const flag = z
-  .enum(['true', 'false'], { error: 'allowed is true or false' })
+  .enum(['true', 'false'], { error: 'expected true or false' })
   .default('false')
   .transform((text) => text === 'true');
 
 export const url = (allowed: string, accepts: (url: URL) => boolean) =>
-  z.string().refine((text) => URL.canParse(text) && accepts(new URL(text)), { error: `allowed is ${allowed}` });
+  z.string().refine((text) => URL.canParse(text) && accepts(new URL(text)), { error: `expected ${allowed}` });
 
 /** A URL that paths are put after. The text is looked at, since `new URL` forgives blanks and an empty query. */
 export const baseUrl = (allowed: string, accepts: (url: URL) => boolean = () => true) =>
-  url(allowed, accepts).regex(/^https?:[^\s?#@]+$/i, { error: `allowed is ${allowed}` });
+  url(allowed, accepts).regex(/^https?:[^\s?#@]+$/i, { error: `expected ${allowed}` });
 
 export const headerText = z
   .string()
-  .regex(/^[\x21-\x7e]+$/, { error: 'allowed are printable ASCII characters without spaces (it becomes a header)' });
+  .regex(/^[\x21-\x7e]+$/, { error: 'expected printable ASCII characters without spaces (it becomes a header)' });
 
 export const redisKey = (fallback: string) =>
   z
     .string()
     .default(fallback)
     .refine((text) => /^[\x21-\x7e]{1,128}$/.test(text), {
-      error: 'allowed are 1 to 128 printable ASCII characters without spaces',
+      error: 'expected 1 to 128 printable ASCII characters without spaces',
     });
 
 export const addresses = z
@@ -63,7 +63,7 @@ export const addresses = z
       .map((address) => /^\s*(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):(\d{1,5})\s*$/.exec(address));
     const parsed = found.map((match) => ({ host: match?.[1]?.replace(/[[\]]/g, '') ?? '', port: Number(match?.[2]) }));
     if (parsed.some(({ port }) => !(port >= 1 && port <= 65_535))) {
-      context.addIssue({ code: 'custom', message: 'allowed is host:port,host:port …' });
+      context.addIssue({ code: 'custom', message: 'expected host:port,host:port …' });
       return z.NEVER;
     }
     return parsed;

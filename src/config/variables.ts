@@ -46,10 +46,10 @@ export type CredentialKind = (typeof CREDENTIAL_KINDS)[number];
 /** What a region of Huawei Cloud looks like. */
 export const REGION_PATTERN = /^[a-z]{2,}(-[a-z0-9]+)+$/;
 
-const region = z.string().regex(REGION_PATTERN, { error: 'allowed is a region such as eu-west-101 or cn-north-4' });
-const projectId = z.string().regex(ID_PATTERN, { error: 'allowed are 1 to 64 of A-Z a-z 0-9 _ -' });
+const region = z.string().regex(REGION_PATTERN, { error: 'expected a region such as eu-west-101 or cn-north-4' });
+const projectId = z.string().regex(ID_PATTERN, { error: 'expected 1 to 64 of A-Z a-z 0-9 _ -' });
 
-/** Every variable, with the text that counts where it is not set; `.env.example` is held to this by a test. */
+/** Every variable, with the text that counts if it is not set; `.env.example` is held to this by a test. */
 export const environmentSchema = z.object({
   CFW_ENDPOINT: baseUrl(
     'an https:// URL without user, query or fragment (http:// on loopback, or with CFW_ALLOW_HTTP=true)',
@@ -65,7 +65,7 @@ export const environmentSchema = z.object({
   CFW_RATE_LIMIT: integer('100', 0, 100_000),
   CFW_ALLOW_HTTP: flag,
   CFW_CREDENTIALS: z
-    .enum(['auto', ...CREDENTIAL_KINDS], { error: `allowed is auto, ${CREDENTIAL_KINDS.join(', ')}` })
+    .enum(['auto', ...CREDENTIAL_KINDS], { error: `expected auto, ${CREDENTIAL_KINDS.join(', ')}` })
     .default('auto'),
   HUAWEICLOUD_SDK_AK: headerText.optional(),
   HUAWEICLOUD_SDK_SK: headerText.optional(),
@@ -133,7 +133,7 @@ export const environmentSchema = z.object({
     .string()
     .default('cfw-jobs')
     .refine((text) => /^[\x21-\x39\x3b-\x7e]{1,128}$/.test(text), {
-      error: 'allowed are 1 to 128 printable ASCII characters without spaces and colons',
+      error: 'expected 1 to 128 printable ASCII characters without spaces and colons',
     }),
   QUEUE_PREFIX: redisKey('{cfw}'),
   EVENT_STREAM: redisKey('{cfw}:events'),
@@ -142,19 +142,19 @@ export const environmentSchema = z.object({
   POLL_INITIAL_DELAY: duration('1s', { min: 50, max: DAY_MS, allowed: 'from 50ms to 24h' }),
   POLL_BACKOFF_FACTOR: number('1.5', 'a number from 1 to 10', (n) => n >= 1 && n <= 10),
   POLL_MAX_DELAY: duration('10s', { min: 50, max: DAY_MS, allowed: 'from 50ms to 24h' }),
-  POLL_SCHEDULE: z.enum(['learned', 'exponential'], { error: 'allowed is learned or exponential' }).default('learned'),
+  POLL_SCHEDULE: z.enum(['learned', 'exponential'], { error: 'expected learned or exponential' }).default('learned'),
   POLL_PRICE: duration('500ms', { min: 1, max: 600_000, allowed: 'from 1ms to 10m' }),
   POLL_TIMEOUT: duration('30m', { min: 1_000, max: DAY_MS, allowed: 'from 1s to 24h' }),
   WORKER_CONCURRENCY: integer('500', 1, 100_000),
   HTTP_HOST: z
     .string()
-    .regex(/^[A-Za-z0-9.:_-]+$/, { error: 'allowed is a host name or an IP address' })
+    .regex(/^[A-Za-z0-9.:_-]+$/, { error: 'expected a host name or an IP address' })
     .default('127.0.0.1'),
   HTTP_PORT: integer('8080', 0, 65_535),
   HTTP_TOKEN: z
     .string()
-    .regex(/^[\x21-\x7e]{16,}$/, { error: 'allowed are 16 or more printable ASCII characters without spaces' })
+    .regex(/^[\x21-\x7e]{16,}$/, { error: 'expected 16 or more printable ASCII characters without spaces' })
     .optional(),
   METRICS_PROJECT_LABEL: flag,
-  LOG_LEVEL: z.enum(LOG_LEVELS, { error: `allowed is one of ${LOG_LEVELS.join(', ')}` }).default('info'),
+  LOG_LEVEL: z.enum(LOG_LEVELS, { error: `expected one of ${LOG_LEVELS.join(', ')}` }).default('info'),
 });

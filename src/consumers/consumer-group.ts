@@ -25,7 +25,7 @@ export class ConsumerGroup {
   readonly redis: RedisClient;
   /** Blocked most of the time. */
   readonly #reader: RedisClient;
-  /** Behind this entry the group begins where it has to be made again. */
+  /** Behind this entry the group begins if it has to be made again. */
   #lastSeen: string;
   /** When the errors began that have not ended yet. */
   #failingSince: number | undefined;
@@ -48,7 +48,7 @@ export class ConsumerGroup {
     }
   }
 
-  /** Makes the group where it does not exist. */
+  /** Makes the group if it does not exist. */
   async create(): Promise<void> {
     const { stream, group } = this.settings;
     // "$" would be another place each time that the group has to be made again, so the end is looked up once.
@@ -67,7 +67,7 @@ export class ConsumerGroup {
     this.#reader.disconnect();
   }
 
-  /** Entries that no consumer has had; waits where there are none. */
+  /** Entries that no consumer has had; waits if there are none. */
   async readNew(count: number): Promise<Entry[]> {
     const { stream, group, consumer } = this.settings;
     const args = ['COUNT', count, 'BLOCK', BLOCK_MS, 'STREAMS', stream, '>'] as const;

@@ -22,7 +22,7 @@ export interface DeadLetter {
   readonly time: string;
   /** The entry as it was: field, value, field, value … */
   readonly entry: readonly string[];
-  /** The event in it; null where the entry is none, which may be why it is here. */
+  /** The event in it; null if the entry is none, which may be why it is here. */
   readonly event: CfwJobEvent | null;
 }
 
@@ -64,7 +64,7 @@ export function defineDeadLetter(redis: RedisClient): void {
  * Moves a pending entry to the dead letters, in one atomic step.
  *
  * @param redis prepared by `defineDeadLetter`.
- * @returns the dead letter; undefined where the entry was not pending any more.
+ * @returns the dead letter; undefined if the entry was not pending any more.
  */
 export async function buryEntry(
   redis: RedisClient,
@@ -87,7 +87,7 @@ export async function buryEntry(
   return { letterId, ...fields, deliveries, entry, event: readEvent(entryId, entry) };
 }
 
-/** Dead letters, oldest first; those of one group, where one is named. */
+/** Dead letters, oldest first; those of one group, if one is named. */
 export async function* listDeadLetters(
   redis: RedisClient,
   stream: string,
@@ -106,7 +106,7 @@ export async function* listDeadLetters(
   }
 }
 
-/** One dead letter, or undefined where there is none with this id. */
+/** One dead letter, or undefined if there is none with this id. */
 export async function findDeadLetter(
   redis: RedisClient,
   stream: string,
@@ -143,7 +143,7 @@ export async function dropDeadLetter(redis: RedisClient, stream: string, letterI
 
 const entrySchema = z.array(z.string());
 
-/** Others can write to the stream of dead letters, too; what does not fit is shown as far as it can be. */
+/** Others can write to the stream of dead letters, too; an invalid one is shown as far as it can be read. */
 function readLetter(letterId: string, fields: readonly string[]): DeadLetter {
   const values: Record<string, string | undefined> = {};
   for (let i = 0; i + 1 < fields.length; i += 2) values[fields[i] as string] = fields[i + 1];

@@ -111,7 +111,7 @@ export class CfwJobWaiter {
    * Waits for the event of a job, be it published before (within `EVENT_DEDUP_TTL`), during or after the call.
    *
    * @throws {WaitTimeoutError} after `timeout`.
-   * @throws {EventTrimmedError} where the job ended, but its event is gone.
+   * @throws {EventTrimmedError} if the job ended, but its event is gone.
    * @throws {WaiterClosedError} when the waiter is closed.
    * @throws {InvalidOptionError} if `timeout` is out of bounds.
    * @throws the reason of `signal` when that is aborted, and what Redis answers if the stream cannot be read.

@@ -129,7 +129,7 @@ async function collectEvents(
   }
 }
 
-/** The table can be redrawn where it fits on the screen as a whole: the heading, the firewalls, and the cursor below. */
+/** The table can be redrawn if it fits on the screen as a whole: the heading, the firewalls, and the cursor below. */
 function redrawable({ isTerminal, rows, columns }: Terminal): boolean {
   return isTerminal && rows >= FIREWALLS + 2 && columns >= 80;
 }

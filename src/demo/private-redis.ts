@@ -37,7 +37,7 @@ const START_TIMEOUT_MS = 10_000;
 /**
  * Starts a redis-server on a free port. It shares nothing with any other Redis on the machine.
  *
- * @throws {NoRedisServerError} where the program is not installed.
+ * @throws {NoRedisServerError} if the program is not installed.
  */
 export async function startPrivateRedis({ args = [], again }: PrivateRedisOptions = {}): Promise<PrivateRedis> {
   const folder = again?.folder ?? (await mkdtemp(join(tmpdir(), 'cfw-job-poller-redis-')));

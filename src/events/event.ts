@@ -8,11 +8,11 @@ const id = z.string();
 
 /** The `data` of an event: how one CFW job ended. */
 export const eventDataSchema = z.object({
-  /** null where the queue's data named none that could be read. */
+  /** null if the queue's data named none that could be read. */
   projectId: id.nullable(),
   jobId: id.nullable(),
   status: z.enum(['completed', 'failed']),
-  /** The last status CFW gave, null where it never gave one. */
+  /** The last status CFW gave, null if it never gave one. */
   cfwStatus: z.string().nullable(),
   reason: z
     .enum(['JOB_FAILED', 'JOB_NOT_FOUND', 'TIMED_OUT', 'ACCESS_DENIED', 'INVALID_REQUEST', 'CANCELLED'])
@@ -54,7 +54,7 @@ const attributes = {
   subject: z.string().min(1),
   time: timestamp,
   datacontenttype: z.literal('application/json'),
-  /** The trace that the job belongs to: the Distributed Tracing extension of CloudEvents. Absent where there is none. */
+  /** The trace that the job belongs to: the Distributed Tracing extension of CloudEvents. Absent if there is none. */
   traceparent: z.string().optional(),
 };
 
@@ -111,7 +111,7 @@ export class InvalidEntryError extends Error {
 /**
  * Reads a stream entry (field, value, field, value … as XRANGE gives them). Fields it does not know are left out.
  *
- * @throws {InvalidEntryError} where the entry is no event.
+ * @throws {InvalidEntryError} if the entry is no event.
  */
 export function fromEntry(entryId: string, fields: readonly string[]): CfwJobEvent {
   const entry: Record<string, unknown> = {};

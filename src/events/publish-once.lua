@@ -9,7 +9,7 @@
   ARGV[3]  the status to remember: completed or failed
   ARGV[4…] the entry: field, value, field, value …
 
-  Returns {1, entry id} where the event was appended, {0, entry id} where the job was published before.
+  Returns {1, entry id} if the event was appended, {0, entry id} if the job was published before.
 ]]
 local known = redis.call('GET', KEYS[1])
 if known then

@@ -8,7 +8,7 @@ export interface WatchedJob {
   readonly watchId?: string | null | undefined;
 }
 
-/** `<projectId>.<jobId>`, with `.<watchId>` where there is one; the ids have no dots, so no two jobs share a key. */
+/** `<projectId>.<jobId>`, with `.<watchId>` if there is one; the ids have no dots, so no two jobs share a key. */
 export function watchKey({ projectId, jobId, watchId }: WatchedJob): string {
   return watchId == null ? `${projectId}.${jobId}` : `${projectId}.${jobId}.${watchId}`;
 }
@@ -23,14 +23,14 @@ export interface PublishedEvent {
   /** Id of the stream entry. */
   readonly entryId: string;
   readonly status: 'completed' | 'failed';
-  /** null where the stream has been trimmed since. */
+  /** null if the stream has been trimmed since. */
   readonly event: CfwJobEvent | null;
 }
 
 /**
- * How jobs ended, by one look-up each in the memory and one in the stream, all in one round trip for each.
+ * How jobs ended, by one look-up each in what is remembered and one in the stream, all in one round trip for each.
  *
- * @returns for each job, in order, its event, or undefined where none was published within `EVENT_DEDUP_TTL`.
+ * @returns for each job, in order, its event, or undefined if none was published within `EVENT_DEDUP_TTL`.
  */
 export async function findPublished(
   redis: RedisClient,
@@ -40,9 +40,9 @@ export async function findPublished(
   if (jobs.length === 0) return [];
   const remembered = await redis.mget(jobs.map((job) => publishedKey(stream, watchKey(job))));
   return await Promise.all(
-    remembered.map(async (memory) => {
-      if (memory === null) return undefined;
-      const [entryId = '', status] = memory.split(' ');
+    remembered.map(async (record) => {
+      if (record === null) return undefined;
+      const [entryId = '', status] = record.split(' ');
       const [entry] = await redis.xrange(stream, entryId, entryId);
       return {
         entryId,

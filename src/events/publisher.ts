@@ -20,7 +20,7 @@ export interface EventPublisherOptions {
 export interface PublishResult {
   /** Id of the job's stream entry, be it of now or of before. */
   readonly entryId: string;
-  /** False where the job had been published before; nothing was appended then. */
+  /** False if the job had been published before; nothing was appended then. */
   readonly isNew: boolean;
 }
 

@@ -88,8 +88,8 @@ export class Secret {
   }
 
   /**
-   * Looks at the file, where there is one, every 2 seconds and calls when it holds another secret. It asks for the file's
-   * state instead of being notified: that also works where the file is a link that is swapped, as Kubernetes does it.
+   * Looks at the file, if there is one, every 2 seconds and calls when it holds another secret. It asks for the file's
+   * state instead of being notified: that also works if the file is a link that is swapped, as Kubernetes does it.
    *
    * @returns how to stop that.
    */

@@ -107,7 +107,7 @@ function createInstruments(registers: Registry[], projectLabel: boolean) {
     buckets: [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1_200, 1_800, 3_600, 7_200, 21_600, 86_400],
     registers,
   });
-  const troubles = new Counter({
+  const queueErrors = new Counter({
     name: 'cfw_job_poller_queue_troubles_total',
     help: 'Things that went wrong with the queue or with publishing; the jobs stayed in the queue.',
     registers,
@@ -120,7 +120,7 @@ function createInstruments(registers: Registry[], projectLabel: boolean) {
   });
   return {
     ...{ polls, callDuration, lateness, limited, callsUnderWay },
-    ...{ events, eventDelay, jobDuration, troubles, tokenFetches },
+    ...{ events, eventDelay, jobDuration, queueErrors, tokenFetches },
   };
 }
 
@@ -134,7 +134,7 @@ export function createMetrics({ projectLabel = false } = {}): Metrics {
   const registry = new Registry();
   const instruments = createInstruments([registry], projectLabel);
   const { polls, callDuration, lateness, limited, callsUnderWay } = instruments;
-  const { events, eventDelay, jobDuration, troubles, tokenFetches } = instruments;
+  const { events, eventDelay, jobDuration, queueErrors, tokenFetches } = instruments;
 
   const beginAtZero = (project: { project?: string }) => {
     for (const outcome of [...POLL_OUTCOMES, ...Object.values(FAILURE_OUTCOMES)]) polls.inc({ outcome, ...project }, 0);
@@ -183,7 +183,7 @@ export function createMetrics({ projectLabel = false } = {}): Metrics {
         if (Number.isFinite(endTime)) eventDelay.observe(Math.max(0, endedAt - endTime) / 1_000);
       });
       jobEvents.on('invalid', () => events.inc({ status: 'failed', reason: 'INVALID_REQUEST', published: 'new' }));
-      jobEvents.on('error', () => troubles.inc());
+      jobEvents.on('error', () => queueErrors.inc());
       jobEvents.on('limited', (what) => limited.inc({ what }));
     },
     tokenFetched(outcome) {

@@ -9,6 +9,7 @@ export type CancelResult = 'cancelled' | 'ended' | 'unknown';
 /** The `source` of the event is not known: no sidecar was started on this queue yet. Nothing was cancelled. */
 export class UnknownEndpointError extends Error {
   override readonly name = 'UnknownEndpointError';
+  readonly code = 'UNKNOWN_ENDPOINT';
 }
 
 /** Where jobs are cancelled. */

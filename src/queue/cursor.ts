@@ -4,6 +4,7 @@ import type { CfwJobState } from './job-status.js';
 /** A cursor is not one that a list has given. */
 export class InvalidCursorError extends Error {
   override readonly name = 'InvalidCursorError';
+  readonly code = 'INVALID_CURSOR';
 }
 
 /** Where a list can be: the places of queued jobs, those of jobs that are polled, and the stream. */
@@ -49,14 +50,17 @@ export function encode(cursor: Cursor): string {
  */
 export function decode(text: string, phases: readonly Phase[]): Cursor {
   let parsed: unknown;
+  let cause: unknown;
   try {
     parsed = JSON.parse(Buffer.from(text, 'base64url').toString('utf8'));
-  } catch {
-    // Reported below.
+  } catch (error) {
+    cause = error;
   }
-  const { data } = cursorSchema.safeParse(parsed);
+  const { data, error } = cursorSchema.safeParse(parsed);
   if (data === undefined || !phases.includes(data[0])) {
-    throw new InvalidCursorError('cursor is invalid: expected the "next" of a page of the same list');
+    throw new InvalidCursorError('cursor is invalid: expected the "next" of a page of the same list', {
+      cause: cause ?? error,
+    });
   }
   return data;
 }

@@ -91,7 +91,7 @@ export class JobListing {
    */
   async page({ limit = DEFAULT_LIMIT, cursor, state, projectId, jobId }: ListJobsOptions = {}): Promise<JobPage> {
     if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIMIT) {
-      throw new RangeError(`limit: ${limit} is invalid; allowed are 1 to ${MAX_LIMIT}`);
+      throw new RangeError(`limit: ${limit} is invalid; expected 1 to ${MAX_LIMIT}`);
     }
     const filter = { state, projectId, jobId };
     const phases = phasesOf(state);

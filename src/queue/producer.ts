@@ -48,7 +48,7 @@ export interface EnqueuedJob {
   readonly projectId: string;
   readonly jobId: string;
   readonly watchId: string | null;
-  /** The BullMQ job id: `<projectId>.<jobId>`, with `.<watchId>` where there is one. */
+  /** The BullMQ job id: `<projectId>.<jobId>`, with `.<watchId>` if there is one. */
   readonly queueJobId: string;
   /**
    * `queued`: it is in the queue now, or was before. `completed`, `failed`: it had ended before and is remembered, so
@@ -144,7 +144,7 @@ export class CfwJobProducer {
   /**
    * Where a job stands, by two look-ups in Redis.
    *
-   * @returns undefined where the job is not known: never enqueued, or ended longer ago than `EVENT_DEDUP_TTL`. A job that
+   * @returns undefined if the job is not known: never enqueued, or ended longer ago than `EVENT_DEDUP_TTL`. A job that
    *   was enqueued with a BullMQ id of its own is known here once it has ended.
    * @throws {RedisUnavailableError} if Redis could not be used for `timeoutMs`.
    */

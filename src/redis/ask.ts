@@ -55,7 +55,7 @@ export async function ask<T>(
     for (;;) {
       stop.signal.throwIfAborted();
       try {
-        return await Promise.race([answered(redis, command(), silentMs, report), stopped]);
+        return await answered(redis, Promise.race([command(), stopped]), silentMs, report);
       } catch (error) {
         if (stop.signal.aborted || !isPassing(error)) throw error;
         report(error as Error);

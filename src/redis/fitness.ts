@@ -3,6 +3,7 @@ import { isCluster, type RedisClient } from './client.js';
 /** Redis is set up so that jobs or events would be lost; it must not be used. */
 export class UnfitRedisError extends Error {
   override readonly name = 'UnfitRedisError';
+  readonly code = 'UNFIT_REDIS';
 }
 
 /**
@@ -78,7 +79,7 @@ function judge(where: string, info: Readonly<Record<string, string>>): RedisFind
   if (isOlder(version, OLDEST_VERSION)) {
     findings.push({
       severity: 'refuse',
-      message: `${where} is version ${version}; allowed is ${OLDEST_VERSION} or newer`,
+      message: `${where} is version ${version}; expected ${OLDEST_VERSION} or newer`,
     });
   }
   if (policy !== 'noeviction') {

@@ -63,7 +63,7 @@ export function observe(
   const atMost = lastPollAt - enqueuedAt;
   if (cfwStatus !== 'Success' && cfwStatus !== 'Failed') return inBin('givenUp', atLeast);
   const [begin, end] = [Date.parse(beginTime ?? ''), Date.parse(endTime ?? '')];
-  // The first is right also where a job was enqueued long after it began, the second also where clocks differ.
+  // The first is right also if a job was enqueued long after it began, the second also if clocks differ.
   const told = [end - enqueuedAt, end - begin].find((ms) => ms >= atLeast && ms <= atMost);
   return inBin('ended', told ?? atLeast + (atMost - atLeast) * random());
 }

@@ -13,7 +13,7 @@ export interface Hazard {
 
 /**
  * What is believed before anything was seen, as so many jobs: that one that has run for time t ends at the rate 1/t, so it
- * will run about as long again. It keeps a poll or two alive where no job has ended so far, and it is what is left
+ * will run about as long again. It keeps a poll or two alive if no job has ended so far, and it is what is left
  * where hardly any job still ran. More of it costs polls, less of it notices a change later.
  */
 const PRIOR_JOBS = 0.25;

@@ -12,14 +12,14 @@ import type { DurationStore } from './store.js';
 
 /** What a learner needs. */
 export interface ScheduleLearnerOptions extends LearnedScheduleOptions {
-  readonly memory: DurationStore;
+  readonly store: DurationStore;
   /** How much there is to do just now. */
   readonly load: () => Promise<Load>;
   /** The schedule was computed; undefined stands for the backoff. */
   readonly onSchedule?: (learned: LearnedSchedule | undefined, before: LearnedSchedule | undefined) => void;
   /** Redis could not be read or written; the schedule stays as it was. */
   readonly onError: (error: unknown) => void;
-  /** How often the memory is read, in milliseconds. */
+  /** How often the store is read, in milliseconds. */
   readonly readEveryMs: number;
 }
 
@@ -56,12 +56,12 @@ export class ScheduleLearner {
   async learn(enqueuedAt: number, history: PollHistory): Promise<void> {
     const observation = observe(enqueuedAt, history);
     if (observation === undefined) return;
-    await this.#options.memory.learn(observation, this.#eraMs).catch((error: unknown) => this.#failed(error));
+    await this.#options.store.learn(observation, this.#eraMs).catch((error: unknown) => this.#failed(error));
   }
 
   /** Recomputes the schedule from what all processes know now. */
   async refresh(): Promise<void> {
-    const [knowledge, load] = await Promise.all([this.#options.memory.read(), this.#options.load()]);
+    const [knowledge, load] = await Promise.all([this.#options.store.read(), this.#options.load()]);
     const before = this.#learned;
     this.#knownJobs = sum(knowledge.durations.ended);
     this.#learned = learnedSchedule(knowledge, this.#options, load);

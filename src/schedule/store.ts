@@ -5,12 +5,12 @@ import { type Knowledge, NOTHING_KNOWN } from './learned.js';
 
 const LEARN = readFileSync(new URL('./learn.lua', import.meta.url), 'utf8');
 
-/** Jobs after which older ones count half, where that many end quickly enough for it not to take longer. */
+/** Jobs after which older ones count half, if that many end quickly enough for it not to take longer. */
 const JOBS_OF_AN_ERA = 300;
 
 /** ioredis adds a script as a method, which its types cannot know. */
 interface WithLearn {
-  cfwLearn(memory: string, ...args: (string | number)[]): Promise<number>;
+  cfwLearn(key: string, ...args: (string | number)[]): Promise<number>;
 }
 
 /** Whose durations are remembered. */
@@ -44,7 +44,7 @@ export class DurationStore {
     await (this.#redis as unknown as WithLearn).cfwLearn(this.#key, field, now, JOBS_OF_AN_ERA, eraMs);
   }
 
-  /** Reads it, by one command. Others can reach it, too: what does not fit is passed over. */
+  /** Reads it, by one command. Others can reach it, too: an invalid one is ignored. */
   async read(now: number = Date.now()): Promise<Knowledge> {
     const fields = await this.#redis.hgetall(this.#key);
     const count = (prefix: string) =>

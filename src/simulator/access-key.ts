@@ -37,7 +37,7 @@ export class SimulatedAccessKey {
     return Date.now() < this.#lockedUntil;
   }
 
-  /** @returns what is wrong with the request's signature, undefined where nothing is. */
+  /** @returns what is wrong with the request's signature, undefined if nothing is. */
   problem(call: SignedCall): string | undefined {
     const problem = this.isLocked ? 'the key is locked' : this.#problem(call);
     if (problem === undefined) {

@@ -82,7 +82,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       body: request.rawBody,
     });
 
-  /** Answers what the gateway answers to whom it does not know; false where it knows. */
+  /** Answers what the gateway answers to whom it does not know; false if it knows. */
   const refuse = (request: SimulatorRequest<{ projectId: string }>, reply: SimulatorReply): boolean => {
     const answer = (httpStatus: number, error_code: string, error_msg: string) => {
       void reply.code(httpStatus).send({ error_code, error_msg });

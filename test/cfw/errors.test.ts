@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { classify, isAccountTrouble, MAX_RETRY_AFTER_MS, retryAfter } from '../../src/cfw/errors.js';
+import { classify, isAccountError, MAX_RETRY_AFTER_MS, retryAfter } from '../../src/cfw/errors.js';
 import type { FailureKind } from '../../src/polling/index.js';
 
 type Case = readonly [httpStatus: number, code: string, kind: FailureKind];
@@ -107,12 +107,12 @@ describe('an error with status 200', () => {
 
 describe('trouble with the whole account', () => {
   it.each(['APIGW.0501', 'APIGW.0502', 'APIG.0501', 'APIG.0502'])('is %s', (code) => {
-    expect(isAccountTrouble(code)).toBe(true);
+    expect(isAccountError(code)).toBe(true);
   });
 
   // 0310 is about one project only.
   it.each(['APIGW.0310', 'APIGW.0301', 'APIGW.05011', 'XAPIGW.0501', 'HTTP_403', ''])('is not "%s"', (code) => {
-    expect(isAccountTrouble(code)).toBe(false);
+    expect(isAccountError(code)).toBe(false);
   });
 });
 

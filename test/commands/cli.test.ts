@@ -84,10 +84,10 @@ describe('the command', () => {
     [[], /Usage/],
     [['no-such-command'], /unknown command/],
     [['enqueue'], /missing required argument 'jobId'/],
-    [['enqueue', 'x', '--timeout', 'soon'], /A duration is allowed: 250ms/],
-    [['enqueue', 'x', '--metadata', '[1]'], /A JSON object is allowed/],
+    [['enqueue', 'x', '--timeout', 'soon'], /Expected a duration: 250ms/],
+    [['enqueue', 'x', '--metadata', '[1]'], /Expected a JSON object/],
     [['enqueue', 'x', '--project', '../x'], /1 to 64 characters/],
-    [['watch', '--until-idle', '0'], /A duration is allowed/],
+    [['watch', '--until-idle', '0'], /Expected a duration/],
     [['simulator', '--port', '70000'], /0 to 65535/],
     [['status', 'a/b'], /1 to 64 characters/],
   ])('answers wrong usage with code 2 and says what is allowed: %j', async (args, message) => {

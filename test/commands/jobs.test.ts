@@ -64,7 +64,7 @@ describe('list, wait and cancel', () => {
     [['cancel', '../x'], /is no job id/],
     [['list', '--state', 'running'], /Allowed choices are queued, polling/],
     [['list', '--limit', '0'], /whole number/],
-    [['wait', 'x', '--timeout', 'soon'], /A duration is allowed/],
+    [['wait', 'x', '--timeout', 'soon'], /Expected a duration/],
   ])('answer wrong usage before anything is asked: %j', async (args, message) => {
     const { code, stderr } = await run(args, { ...base(), REDIS_URL: 'redis://127.0.0.1:1' });
     expect(stderr).toMatch(message);

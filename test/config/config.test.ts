@@ -198,10 +198,10 @@ describe('problems', () => {
     ['REDIS_URL', 'redis://very-secret/first'],
     ['HTTP_TOKEN', 'very-secret'],
     ['HTTP_TOKEN', 'very-secret but with spaces'],
-  ])('name %s and what is allowed, never its value', (name, given) => {
+  ])('name %s and what is expected, never its value', (name, given) => {
     const problems = problemsOf({ ...SOUND, [name]: given });
     expect(problems).toEqual([expect.stringContaining(`${name}: the value (not shown)`)]);
-    expect(problems[0]).toContain('allowed');
+    expect(problems[0]).toContain('expected');
     expect(problems.join()).not.toContain('secret');
   });
 
@@ -370,11 +370,11 @@ describe('a secret of the configuration', () => {
     expect(config.http.token?.refresh()).toBe(false);
     expect(config.http.token?.reveal()).toBe(HTTP_TOKEN);
     expect(problems).toHaveLength(2);
-    expect(problems.join()).toMatch(/is not valid; allowed is redis:.*is not valid; allowed are 16 or more/);
+    expect(problems.join()).toMatch(/is not valid; expected redis:.*is not valid; expected 16 or more/);
     expect(problems.join()).not.toMatch(/hunter|short/);
   });
 
-  it('is not shown where what its file holds does not fit', () => {
+  it('is not shown if what its file holds is invalid', () => {
     const problems = problemsOf({ ...SOUND, HTTP_TOKEN_FILE: fileWith('short', 'hunter2') });
     expect(problems).toEqual([expect.stringContaining('HTTP_TOKEN: ')]);
     expect(problems.join()).not.toContain('hunter2');
@@ -564,15 +564,15 @@ describe('the way to Redis', () => {
   });
 
   it.each([
-    [{ REDIS_URL: 'redis://a', REDIS_CLUSTER: 'a:1' }, 'REDIS_URL and REDIS_CLUSTER are set; allowed is one of them'],
+    [{ REDIS_URL: 'redis://a', REDIS_CLUSTER: 'a:1' }, 'REDIS_URL and REDIS_CLUSTER are set; expected one of them'],
     [{ REDIS_SENTINELS: 'a:1' }, 'REDIS_SENTINELS and REDIS_SENTINEL_NAME are needed together'],
-    [{ REDIS_CLUSTER: 'a:1,b' }, 'REDIS_CLUSTER: "a:1,b" does not fit; allowed is host:port,host:port …'],
-    [{ REDIS_CLUSTER: 'a:70000' }, 'REDIS_CLUSTER: "a:70000" does not fit'],
+    [{ REDIS_CLUSTER: 'a:1,b' }, 'REDIS_CLUSTER: "a:1,b" is invalid; expected host:port,host:port …'],
+    [{ REDIS_CLUSTER: 'a:70000' }, 'REDIS_CLUSTER: "a:70000" is invalid'],
     [{ REDIS_CLUSTER: 'a:1', QUEUE_PREFIX: 'cfw' }, 'must share one hash tag'],
     [{ REDIS_CLUSTER: 'a:1', EVENT_STREAM: '{other}:events' }, 'must share one hash tag'],
     [{ REDIS_PASSWORD: 'x' }, 'REDIS_PASSWORD is set; it goes with REDIS_SENTINELS or REDIS_CLUSTER'],
     [{ REDIS_TLS: 'true' }, 'REDIS_TLS is set; it goes with REDIS_SENTINELS or REDIS_CLUSTER'],
-    [{ REDIS_SENTINEL_PASSWORD: 'x' }, 'REDIS_SENTINEL_PASSWORD is set; allowed is that with REDIS_SENTINELS only'],
+    [{ REDIS_SENTINEL_PASSWORD: 'x' }, 'REDIS_SENTINEL_PASSWORD is set; expected with REDIS_SENTINELS only'],
     [{ REDIS_URL: 'redis://a', REDIS_TLS_CA_FILE: pem }, 'REDIS_TLS_CA_FILE: set without TLS'],
     [
       { REDIS_URL: 'rediss://a', REDIS_TLS_CERT_FILE: pem },
@@ -583,7 +583,7 @@ describe('the way to Redis', () => {
       'REDIS_TLS_CA_FILE: "/no/such" cannot be read (ENOENT)',
     ],
     [{ REDIS_URL: 'rediss://a', REDIS_TLS_CA_FILE: fileWith('no.pem', 'x') }, 'holds nothing in PEM'],
-    [{ REDIS_URL: 'redis://a/one' }, 'REDIS_URL: the value (not shown) does not fit'],
+    [{ REDIS_URL: 'redis://a/one' }, 'REDIS_URL: the value (not shown) is invalid'],
   ])('is refused where it makes no sense: %j', (env: Environment, problem) => {
     expect(problemsOf(env, loadBaseConfig)).toEqual([expect.stringContaining(problem)]);
   });

@@ -11,7 +11,7 @@ beforeEach(async () => {
   await server.redis.client.flushall();
 });
 
-describe('data that does not fit', () => {
+describe('invalid data', () => {
   it('ends in INVALID_REQUEST events named after the entries of the queue, and the worker lives on', async () => {
     const simulator = await start.simulator();
     const sound = simulator.addJob({ projectId: PROJECT, jobId: 'sound', durationMs: 0, outcome: 'Success' });

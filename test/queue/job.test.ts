@@ -85,7 +85,7 @@ describe('a trace', () => {
   });
 });
 
-describe('job data that does not fit', () => {
+describe('invalid job data', () => {
   it.each([null, undefined, 'job-1', '{"jobId":"job-1"}', 42, true, [], [{ jobId: 'job-1' }]])(
     'is %j in place of an object',
     (data) => {

@@ -141,6 +141,6 @@ describe('the list of jobs', () => {
     for (const cursor of ['', 'x', Buffer.from('["wait","x",""]').toString('base64url')]) {
       await expect(producer.list({ cursor })).rejects.toThrow(/cursor is invalid/);
     }
-    for (const limit of [0, 201, 1.5]) await expect(producer.list({ limit })).rejects.toThrow(/allowed are 1 to 200/);
+    for (const limit of [0, 201, 1.5]) await expect(producer.list({ limit })).rejects.toThrow(/expected 1 to 200/);
   });
 });

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 import { ask, type RedisClient, RedisUnavailableError } from '../../src/redis/index.js';
 
@@ -66,7 +67,14 @@ describe('asking Redis', () => {
     await expect(ask(redis, command, { signal: AbortSignal.abort(new Error('enough')) })).rejects.toThrow('enough');
   });
 
-  it('makes a silent connection anew', async () => {
+  it('leaves the connection alone once it has given up', async () => {
+    const { counts, redis } = answers();
+    await expect(ask(redis, () => new Promise(() => {}), { withinMs: 60, silentMs: 100 })).rejects.toThrow('no answer');
+    await sleep(250);
+    expect(counts.reconnected).toBe(0);
+  });
+
+  it('replaces a silent connection', async () => {
     const { counts, redis } = answers();
     let answer = (_: string) => {};
     const errors: string[] = [];

@@ -40,7 +40,7 @@ describe('a look at Redis', () => {
     });
     const refused = await inspectRedis(answers('6.0.16') as never);
     expect(refused).toEqual([
-      { severity: 'refuse', message: 'Redis at redis:6379 is version 6.0.16; allowed is 6.2.0 or newer' },
+      { severity: 'refuse', message: 'Redis at redis:6379 is version 6.0.16; expected 6.2.0 or newer' },
     ]);
     for (const version of ['6.2.0', '7.0.15', '10.0.0'])
       expect(await inspectRedis(answers(version) as never)).toEqual([]);

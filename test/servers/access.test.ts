@@ -81,7 +81,7 @@ describe('users of Redis with the permissions that docs/redis.md lists', () => {
     start.onEnd(() => waiter.close());
     try {
       const ids = await producing.enqueue(40, 4_000);
-      // Raw producers, twins, data that does not fit, a restart with jobs in hand: what makes the worker use its other scripts.
+      // Raw producers, twins, invalid data, a restart with jobs in hand: what makes the worker use its other scripts.
       const queue = start.rawQueue({ client: producing.redis } as never);
       await queue.addBulk(ids.map((jobId) => ({ name: 'twin', data: { jobId } })));
       await queue.add('unfit', { jobId: '../x' });

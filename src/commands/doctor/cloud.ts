@@ -167,7 +167,7 @@ async function checkCall({ credentials }: Config, client: CfwClient, projectId: 
     case 'withheld':
       return fail(subject, `${told}; check the ${credentials.kind} credentials, their region and project`);
     case 'transient':
-      return fail(subject, `${told}; CFW or what is in front of it is in trouble: try again later`);
+      return fail(subject, `${told}; CFW or a gateway in front of it fails: try again later`);
     default:
       return kind satisfies never;
   }

@@ -5,7 +5,7 @@ import { type DoctorFinding, fail, ok } from './finding.js';
 import { checkRedis } from './redis.js';
 
 /**
- * Looks at everything that the sidecar needs, and prints a line for each: how it is, and what to do where it is not well.
+ * Looks at everything that the sidecar needs, and prints a line for each: how it is, and what to do if it is not well.
  * It changes nothing and enqueues nothing.
  *
  * @returns whether nothing fails.
@@ -24,7 +24,7 @@ export async function doctor(env: NodeJS.ProcessEnv, terminal: Terminal): Promis
   return findings.every(({ state }) => state !== 'fail');
 }
 
-/** Where the whole does not fit, Redis can be looked at all the same, if its part does. */
+/** If the whole configuration is invalid, Redis is still checked if its own variables are valid. */
 function readConfig(env: NodeJS.ProcessEnv): {
   config: Config | undefined;
   base: BaseConfig | undefined;

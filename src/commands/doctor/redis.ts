@@ -54,7 +54,7 @@ async function checkPermissions(redis: RedisClient, { queue, events }: BaseConfi
       refused.push(`${name} (${error.message})`);
     });
   }
-  // One at a time, as they may lie in different slots; each expires or was never there where this is refused.
+  // One at a time, as they may lie in different slots; each expires or was never there if this is refused.
   for (const used of [key, `${key}:zset`, `${key}:list`, stream, `${stream}:memory`]) {
     await redis.del(used).catch(() => {});
   }

@@ -84,7 +84,7 @@ function found(reading: Reading, cloud: CloudFile, where: string): Found | undef
   const { problems } = reading;
   const projectId = cloud.value('auth.project_id') ?? cloud.value('auth.tenant_id');
   if (projectId !== undefined && !ID_PATTERN.test(projectId)) {
-    problems.push(`auth.project_id in ${where} is invalid; allowed are 1 to 64 of A-Z a-z 0-9 _ -`);
+    problems.push(`auth.project_id in ${where} is invalid; expected 1 to 64 of A-Z a-z 0-9 _ -`);
     return undefined;
   }
   if (cloud.value('verify') === 'false') {

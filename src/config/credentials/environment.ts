@@ -102,7 +102,7 @@ export function readCa(reading: Reading, variable: string, file: string | undefi
   if (file === undefined) return undefined;
   const text = readable(reading, variable, file);
   if (text === undefined || text.includes('-----BEGIN ')) return text;
-  reading.problems.push(`${variable}: "${file}" holds nothing in PEM; allowed is a file that begins with -----BEGIN`);
+  reading.problems.push(`${variable}: "${file}" holds nothing in PEM; expected a file that begins with -----BEGIN`);
   return undefined;
 }
 

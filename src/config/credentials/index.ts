@@ -119,12 +119,12 @@ function choose({ CFW_CREDENTIALS }: Partial<Parsed>, given: Given, problems: st
       tell(kind, [...(KINDS[kind].also ?? []), ...KINDS[kind].chosenBy].slice(0, 6)),
     );
     problems.push(
-      `credentials: none are set; allowed is exactly one kind of ${ways.join(', ')}, or CFW_CREDENTIALS=ecs-agency; secrets also as <NAME>_FILE`,
+      `credentials: none are set; expected exactly one kind of ${ways.join(', ')}, or CFW_CREDENTIALS=ecs-agency; secrets also as <NAME>_FILE`,
     );
   } else {
     const found = begun.map((kind) => tell(kind, setOf([...KINDS[kind].chosenBy, ...(KINDS[kind].also ?? [])])));
     problems.push(
-      `credentials: ${found.join(' and ')} are set; allowed is exactly one kind, or CFW_CREDENTIALS=${begun[0]}, say, to pick one`,
+      `credentials: ${found.join(' and ')} are set; expected exactly one kind, or CFW_CREDENTIALS=${begun[0]}, say, to pick one`,
     );
   }
   return undefined;

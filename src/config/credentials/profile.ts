@@ -36,7 +36,7 @@ export function readProfile(reading: Reading): Found | undefined {
   }
   const projectId = value('project_id');
   if (projectId !== undefined && !ID_PATTERN.test(projectId)) {
-    problems.push(`project_id in ${where} is invalid; allowed are 1 to 64 of A-Z a-z 0-9 _ -`);
+    problems.push(`project_id in ${where} is invalid; expected 1 to 64 of A-Z a-z 0-9 _ -`);
     return undefined;
   }
   const idpId = value('idp_id');

@@ -58,9 +58,7 @@ export function readable({ kind, problems }: Reading, variable: string, file: st
 /** Adds a problem if secrets would go over plain http to another machine. */
 export function secure({ parsed, problems }: Reading, subject: string, url: string): void {
   if (parsed.CFW_ALLOW_HTTP === false && isPlainBeyondLoopback(url)) {
-    problems.push(
-      `${subject}: "${url}" is plain http beyond loopback; allowed is https://, or set CFW_ALLOW_HTTP=true`,
-    );
+    problems.push(`${subject}: "${url}" is plain http beyond loopback; expected https://, or set CFW_ALLOW_HTTP=true`);
   }
 }
 

@@ -108,7 +108,7 @@ function checkMany(body: Record<string, unknown>): void {
   if (jobId !== undefined) throw new HttpProblem(400, 'the body has both "jobs" and "jobId"; give one of them');
   if (!Array.isArray(jobs)) throw new HttpProblem(400, `"jobs" must be an array of 1 to ${MAX_JOBS} jobs`);
   if (jobs.length === 0 || jobs.length > MAX_JOBS) {
-    throw new HttpProblem(400, `"jobs" has ${jobs.length} jobs; allowed are 1 to ${MAX_JOBS}. Nothing was enqueued`);
+    throw new HttpProblem(400, `"jobs" has ${jobs.length} jobs; expected 1 to ${MAX_JOBS}. Nothing was enqueued`);
   }
 }
 

@@ -81,7 +81,7 @@ export function openapi(version: string): object {
           operationId: 'enqueueJobs',
           summary: 'Hand in jobs',
           description:
-            `One job, or up to ${MAX_JOBS} as {"jobs": […]}, in at most 1 MiB. All or none: where one does not fit, nothing is ` +
+            `One job, or up to ${MAX_JOBS} as {"jobs": […]}, in at most 1 MiB. All or none: if one is invalid, nothing is ` +
             'enqueued. A job that is known already is not enqueued again, so a request may be repeated.',
           parameters: [
             {
@@ -98,7 +98,7 @@ export function openapi(version: string): object {
           },
           responses: {
             202: json('In the queue, or ended before.', 'EnqueueAnswer'),
-            400: wrong('Something does not fit; nothing was enqueued.'),
+            400: wrong('Something is invalid; nothing was enqueued.'),
             403: wrong('A web page of another origin has sent this.'),
             413: wrong('The body has more than 1 MiB.'),
             415: wrong('The body is not application/json.'),
@@ -124,7 +124,7 @@ export function openapi(version: string): object {
           ],
           responses: {
             200: json('It is known.', 'JobAnswer'),
-            400: wrong('An id does not fit.'),
+            400: wrong('An id is invalid.'),
             404: wrong('It is not known: never enqueued, or ended longer ago than EVENT_DEDUP_TTL.'),
             ...guarded,
           },
