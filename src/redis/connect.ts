@@ -9,6 +9,9 @@ const COMMON = {
   // Finds connections whose other end is gone without a word.
   keepAlive: 10_000,
   connectTimeout: 5_000,
+  // A server that is gone without a word does not answer the end of a connection. If that connection were closed only after
+  // another one had taken its place, ioredis would connect once more, and nothing would end that.
+  disconnectTimeout: 50,
   // CLIENT SETINFO would be one more command to permit, and says nothing that the name does not.
   disableClientInfo: true,
 } satisfies RedisOptions;
