@@ -8,7 +8,7 @@ const FAR_OFF_JOBS = 2_000;
 /** Far beyond the measurement, and before the deadline. */
 const FAR_OFF = { delayMs: 3_600_000, timeoutMs: () => 7_200_000 };
 const SECONDS = 12;
-const SETTLE_MS = 4_000;
+const SETTLE_MS = 12_000;
 
 /** Sidecars with nothing to do: with an empty queue, and with jobs that their producer has delayed for an hour. */
 export async function idle({ setting, versions, options }: FleetPart): Promise<Row[]> {

@@ -43,7 +43,10 @@ export async function upgrade({ setting, versions }: FleetPart): Promise<Row[]> 
     await sleep(3_000);
     const entries = await setting.redis.xrange(STREAM, '-', '+');
     const ids = entries.map(([, fields]) => fields[fields.indexOf('id') + 1]);
-    const { times } = await fleet.cloud.ask<CallLog>('log', { from: since, to: Number.POSITIVE_INFINITY });
+    const { times } = await fleet.cloud.ask<CallLog>('log', {
+      from: since,
+      to: performance.timeOrigin + performance.now(),
+    });
     await fleet.end();
     rows.push({
       upgrade: `${from.name} to ${to.name}`,

@@ -6,6 +6,7 @@ import { fleet } from './fleet.js';
 import { footprint } from './footprint.js';
 import { inFlight } from './in-flight.js';
 import { limiter } from './limiter.js';
+import { list } from './list.js';
 import { noticing } from './noticing.js';
 import { type Row, table } from './numbers.js';
 import { operator } from './operator.js';
@@ -37,6 +38,7 @@ const SECTIONS: Record<string, (setting: Setting, options: BenchOptions) => Foun
   subscriber,
   quota,
   credentials,
+  list,
   // These simulate; nothing of the engine runs in them.
   schedules,
   'cold-start': coldStarts,

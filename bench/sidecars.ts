@@ -25,12 +25,12 @@ export class Sidecar {
   readonly process: ChildProcess;
   /** What it signs its calls with; it names the sidecar in the cloud's log. */
   readonly token: string;
-  readonly #url: string;
+  readonly url: string;
 
   private constructor(process: ChildProcess, token: string, url: string) {
     this.process = process;
     this.token = token;
-    this.#url = url;
+    this.url = url;
   }
 
   static async start({ cli }: Version, env: Record<string, string>): Promise<Sidecar> {
@@ -60,7 +60,7 @@ export class Sidecar {
 
   /** A metric without labels, or with any; undefined if this version has none of that name. */
   async metric(name: string): Promise<number | undefined> {
-    const text = await fetch(`${this.#url}/metrics`)
+    const text = await fetch(`${this.url}/metrics`)
       .then((answer) => answer.text())
       .catch(() => '');
     const value = new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'm').exec(text)?.[1];
@@ -78,7 +78,7 @@ export class Sidecar {
     let last = 'no answer';
     for (const until = Date.now() + READY_TIMEOUT_MS; Date.now() < until; await sleep(100)) {
       if (this.ended) throw new Error(`a sidecar ended with code ${this.process.exitCode} before it was ready`);
-      const ready = await fetch(`${this.#url}/readyz`).catch(() => undefined);
+      const ready = await fetch(`${this.url}/readyz`).catch(() => undefined);
       last = (await ready?.text()) ?? last;
       if (ready?.ok === true) return;
     }

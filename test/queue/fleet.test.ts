@@ -17,7 +17,15 @@ beforeEach(async () => {
 
 describe('the shares of the rate', () => {
   const LUA = readFileSync(new URL('../../src/queue/fleet.lua', import.meta.url), 'utf8');
-  type Answer = [micros: number, share: number, isHousekeeper: number, size: number, found: string, counter: string];
+  type Answer = [
+    micros: number,
+    share: number,
+    isHousekeeper: number,
+    size: number,
+    place: number,
+    found: string,
+    counter: string,
+  ];
   const speak = async (id: string, want: number, limit = 100, leaseMs = 60_000, found = '') =>
     await defineScript<Answer>(server.redis.client, 'speak', 2, LUA)(
       KEY,
@@ -28,6 +36,7 @@ describe('the shares of the rate', () => {
       leaseMs,
       found,
     );
+  const place = async (id: string) => (await speak(id, 1))[4];
   const share = async (id: string, want: number, limit = 100) => (await speak(id, want, limit))[1];
 
   it('are max-min fair: a process that wants little gets that, the others split the rest', async () => {
@@ -77,6 +86,13 @@ describe('the shares of the rate', () => {
       }),
       { numRuns: 40 },
     );
+  });
+
+  it('come with the place of the process among all, by which their slots are staggered', async () => {
+    for (const id of ['b', 'a', 'c']) await place(id);
+    expect([await place('c'), await place('a'), await place('b')]).toEqual([2, 0, 1]);
+    await speak('a', -1);
+    expect([await place('c'), await place('b')]).toEqual([1, 0]);
   });
 
   it('end by themselves, and with them the lease of the housekeeper', async () => {

@@ -75,6 +75,19 @@ describe('the pacer', () => {
     expect(times.length).toBeGreaterThan(250);
   });
 
+  it('calls in slots of its own, so that five processes together call as evenly as one', async () => {
+    const at = performance.now();
+    const pacers = [0, 1, 2, 3, 4].map((place) => {
+      const pacer = new Pacer();
+      pacer.grant(20, FOR_EVER, { periodMs: 150, at: at + 30 * place });
+      return pacer;
+    });
+    const times = (await Promise.all(pacers.map((pacer) => takeFor(pacer, 3_500)))).flat().sort((a, b) => a - b);
+    const full = times.filter((time) => time > at + 1_500);
+    expect(worstSecond(full)).toBeLessThanOrEqual(106);
+    expect(full.length).toBeGreaterThan(150);
+  });
+
   it('makes a call at its own time as soon as a turn has passed unused', async () => {
     const pacer = new Pacer();
     pacer.grant(10, FOR_EVER, { periodMs: 400, at: performance.now() });

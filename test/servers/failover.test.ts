@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { describe, expect, it } from '@jest/globals';
 import type { Cluster } from 'ioredis';
 import { isCluster } from '../../src/redis/client.js';
+import { EventStreamReader } from '../support/event-stream-reader.js';
 import { eventually } from '../support/eventually.js';
 import { Flow } from '../support/flow.js';
 import { useRedisServers } from '../support/redis-servers.js';
@@ -15,6 +16,7 @@ const PASSWORD = 'a password with @ and %';
 async function outlives(env: Record<string, string>, flow: Flow, fail: () => Promise<void>): Promise<void> {
   const sidecar = start.command(['start'], env);
   await sidecar.logged('redis connected');
+  const followed = follow(String((await sidecar.logged('sidecar started')).url));
   const ids = await flow.enqueue(300, 12_000);
   // What Redis has acknowledged as replicated is what it promises to keep.
   const { redis: client } = flow;
@@ -28,7 +30,25 @@ async function outlives(env: Record<string, string>, flow: Flow, fail: () => Pro
   const published = await flow.published();
   expect(published).toHaveLength(350);
   expect(new Set(published).size).toBe(350);
+  // A browser that follows the events has seen each, and no entry twice.
+  await eventually(() => new Set(followed().jobs).size >= 350, { what: 'each event at a reader of /v1/events' });
+  const { ids: entries } = followed();
+  expect(new Set(entries).size).toBe(entries.length);
   expect((await sidecar.kill('SIGTERM')).code).toBe(0);
+}
+
+/** Reads server-sent events, and goes on behind the last one when the connection ends, as a browser does. */
+function follow(url: string): () => { readonly ids: readonly string[]; readonly jobs: readonly string[] } {
+  const readers = [new EventStreamReader(url, '?from=start')];
+  const all = () => ({ ids: readers.flatMap(({ ids }) => ids), jobs: readers.flatMap(({ jobs }) => jobs) });
+  const timer = setInterval(() => {
+    if (readers.at(-1)?.ended === true) readers.push(new EventStreamReader(url, '?from=start', all().ids.at(-1)));
+  }, 200);
+  start.onEnd(() => {
+    clearInterval(timer);
+    for (const reader of readers) reader.leave();
+  });
+  return all;
 }
 
 describe('a failover in mid-flight', () => {

@@ -1,4 +1,4 @@
-import { type ClientRequest, request } from 'node:http';
+import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { toEntry } from '../../../src/events/index.js';
@@ -7,6 +7,7 @@ import type { PageSources } from '../../../src/ops/http/page/sources.js';
 import { createHttpServer } from '../../../src/ops/http/server.js';
 import { createLogger } from '../../../src/ops/logger.js';
 import { ask } from '../../support/ask.js';
+import { EventStreamReader } from '../../support/event-stream-reader.js';
 import { append, eventOf } from '../../support/events.js';
 import { eventually } from '../../support/eventually.js';
 import { STREAM, TestRedis, useRedis } from '../../support/redis.js';
@@ -25,46 +26,10 @@ async function running(redis: TestRedis = server.redis) {
   return sidecar;
 }
 
-/** A reader of server-sent events that goes on behind the last one when its connection ends, as a browser does. */
-class Reader {
-  readonly ids: string[] = [];
-  readonly jobs: string[] = [];
-  text = '';
-  ended = false;
-  status = 0;
-  #request: ClientRequest | undefined;
-
-  constructor(url: string, query = '', lastId?: string) {
-    const headers = lastId === undefined ? {} : { 'last-event-id': lastId };
-    this.#request = request(`${url}/v1/events${query}`, { headers }, (response) => {
-      this.status = response.statusCode ?? 0;
-      response.setEncoding('utf8').on('data', (text: string) => {
-        this.text += text;
-        for (;;) {
-          const end = this.text.indexOf('\n\n');
-          if (end === -1) break;
-          const frame = this.text.slice(0, end);
-          this.text = this.text.slice(end + 2);
-          const [, id] = /^id: (.*)$/m.exec(frame) ?? [];
-          const [, data] = /^data: (.*)$/m.exec(frame) ?? [];
-          if (id === undefined || data === undefined) continue;
-          this.ids.push(id);
-          this.jobs.push(JSON.parse(data).subject);
-        }
-      });
-      response.on('close', () => {
-        this.ended = true;
-      });
-    });
-    this.#request.on('error', () => {
-      this.ended = true;
-    });
-    this.#request.end();
+class Reader extends EventStreamReader {
+  constructor(...args: ConstructorParameters<typeof EventStreamReader>) {
+    super(...args);
     start.onEnd(() => this.leave());
-  }
-
-  leave(): void {
-    this.#request?.destroy();
   }
 }
 
