@@ -72,7 +72,8 @@ export class ConsumerGroup {
     const { stream, group, consumer } = this.settings;
     const args = ['COUNT', count, 'BLOCK', BLOCK_MS, 'STREAMS', stream, '>'] as const;
     const read = this.#reader.xreadgroup('GROUP', group, consumer, ...args);
-    const entries = entriesOf(await answered(this.#reader, read, SILENT_READ_MS, (error) => this.#report(error)));
+    const report = (error: Error) => this.#report(error);
+    const entries = entriesOf(await answered(this.#reader, read, SILENT_READ_MS, report, this.stopping));
     this.#lastSeen = entries.at(-1)?.[0] ?? this.#lastSeen;
     return entries;
   }

@@ -69,21 +69,39 @@ export async function ask<T>(
   }
 }
 
+/** How often it is looked whether an answer can still come, in milliseconds. */
+const LOOK_MS = 1_000;
+
 /**
  * Waits for an answer, and replaces the connection each time that none has come for a while: its other end may be gone
  * without a word. ioredis then sends the command again.
+ *
+ * @param signal no answer is waited for any more once it is aborted: ioredis does not answer commands of a connection that is
+ *   closed while it is being made again.
+ * @throws if the connection was closed for good, or `signal` is aborted.
  */
 export async function answered<T>(
   redis: RedisClient,
   answer: Promise<T>,
   silentMs = SILENT_MS,
   onSilence?: (error: Error) => void,
+  signal?: AbortSignal,
 ): Promise<T> {
-  const timer = setInterval(() => {
-    if (reconnect(redis)) onSilence?.(new Error(`Redis has not answered for ${silentMs / 1_000} s; reconnecting`));
-  }, silentMs);
+  let timer: NodeJS.Timeout | undefined;
+  const closed = new Promise<never>((_, reject) => {
+    const everyMs = Math.min(LOOK_MS, silentMs);
+    // It counts rounds rather than the time that has passed: a process that was suspended must not blame Redis.
+    let rounds = 0;
+    timer = setInterval(() => {
+      if (redis.status === 'end' || signal?.aborted === true) reject(new Error('the connection to Redis was closed'));
+      rounds += 1;
+      if (rounds * everyMs < silentMs) return;
+      rounds = 0;
+      if (reconnect(redis)) onSilence?.(new Error(`Redis has not answered for ${silentMs / 1_000} s; reconnecting`));
+    }, everyMs);
+  });
   try {
-    return await answer;
+    return await Promise.race([answer, closed]);
   } finally {
     clearInterval(timer);
   }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
-import { ask, type RedisClient, RedisUnavailableError } from '../../src/redis/index.js';
+import { answered, ask, type RedisClient, RedisUnavailableError } from '../../src/redis/index.js';
 
 /** Answers with errors first; counts how often it was asked and reconnected. */
 function answers(...errors: string[]) {
@@ -72,6 +72,17 @@ describe('asking Redis', () => {
     await expect(ask(redis, () => new Promise(() => {}), { withinMs: 60, silentMs: 100 })).rejects.toThrow('no answer');
     await sleep(250);
     expect(counts.reconnected).toBe(0);
+  });
+
+  it('ends with the connection, though the command is never answered', async () => {
+    const { redis } = answers();
+    const never = new Promise(() => {});
+    const aborted = AbortSignal.abort();
+    await expect(answered(redis, never, 5_000, undefined, aborted)).rejects.toThrow(
+      'the connection to Redis was closed',
+    );
+    (redis as { status: string }).status = 'end';
+    await expect(answered(redis, never, 50)).rejects.toThrow('the connection to Redis was closed');
   });
 
   it('replaces a silent connection', async () => {
