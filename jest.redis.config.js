@@ -8,5 +8,4 @@ export default {
   // Each of these has several servers of its own.
   maxWorkers: 1,
   testTimeout: 180_000,
-  // A test that failed may leave connections open; they must not keep the suite from ending.
 };

@@ -24,6 +24,7 @@ export class ConsumerGroup {
   readonly stopping: AbortSignal;
   readonly redis: RedisClient;
   /** Blocked most of the time. */
+  readonly #closed = new AbortController();
   readonly #reader: RedisClient;
   /** Behind this entry the group begins if it has to be made again. */
   #lastSeen: string;
@@ -60,6 +61,12 @@ export class ConsumerGroup {
     } catch (error) {
       if (!(error as Error).message.startsWith('BUSYGROUP')) throw error;
     }
+  }
+
+  /** Closes the connection; what it has not answered is not waited for any more. */
+  close(): void {
+    this.#closed.abort();
+    this.redis.disconnect();
   }
 
   /** Ends a read that waits. */
@@ -131,7 +138,8 @@ export class ConsumerGroup {
 
   /** As `untilDone`, for steps that do not block: if Redis is silent the connection is replaced. */
   async untilAnswered(step: () => Promise<unknown>, options?: { stopping?: boolean }): Promise<void> {
-    const watched = () => answered(this.redis, step(), undefined, (error) => this.#report(error));
+    const report = (error: Error) => this.#report(error);
+    const watched = () => answered(this.redis, step(), undefined, report, this.#closed.signal);
     await this.untilDone(watched, options);
   }
 

@@ -101,7 +101,7 @@ export class CfwJobEventSubscriber {
       STOP_REDIS_MS,
       settle().catch(() => false),
     );
-    this.#group.redis.disconnect();
+    this.#group.close();
     return quiet && settled;
   }
 
