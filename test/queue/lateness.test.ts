@@ -81,8 +81,8 @@ describe('how late a poll begins', () => {
     await enqueue(1);
     await eventually(() => worker.load.held === 1, { what: 'that it is held' });
     await polled(2);
-    // Its answer took 300 ms; the hold began then, and was 1 s long.
-    expect(late[1]).toBeLessThanOrEqual((began[1] ?? 0) - (began[0] ?? 0) - 1_290);
+    // Its answer took 300 ms; the hold began then, and was 1 s long. 200 ms are for slow machines.
+    expect(late[1]).toBeLessThanOrEqual((began[1] ?? 0) - (began[0] ?? 0) - 1_100);
   });
 
   it('has what a held job that was sent to the backlog waited there, and not its hold', async () => {
@@ -96,7 +96,7 @@ describe('how late a poll begins', () => {
     await queue.resume();
     await polled(2);
     expect(late[1]).toBeGreaterThanOrEqual(resumedAt - limited.heldAt);
-    // Its answer took 300 ms; the hold began then, and was 1 s long.
-    expect(late[1]).toBeLessThanOrEqual((began[1] ?? 0) - (began[0] ?? 0) - 1_290);
+    // Its answer took 300 ms; the hold began then, and was 1 s long. 200 ms are for slow machines.
+    expect(late[1]).toBeLessThanOrEqual((began[1] ?? 0) - (began[0] ?? 0) - 1_100);
   });
 });
