@@ -24,10 +24,10 @@ export class ConsumerGroup {
   readonly stopping: AbortSignal;
   readonly redis: RedisClient;
   /** Blocked most of the time. */
-  readonly #closed = new AbortController();
   readonly #reader: RedisClient;
   /** Behind this entry the group begins if it has to be made again. */
   #lastSeen: string;
+  readonly #closed = new AbortController();
   /** When the errors began that have not ended yet. */
   #failingSince: number | undefined;
   #hasWarned = false;

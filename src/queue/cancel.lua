@@ -44,5 +44,5 @@ end
 local id = redis.call(unpack(entry))
 redis.call('SET', KEYS[1], id .. ' failed', 'PX', ttl or '604800000')
 -- BullMQ gives this field to the worker that takes the job.
-redis.call('HSET', KEYS[3], 'failedReason', 'CANCELLED')
+redis.call('HSET', KEYS[3], 'failedReason', 'CANCELLED ' .. id)
 return 'cancelled'

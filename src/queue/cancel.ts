@@ -31,8 +31,14 @@ export interface Announcement {
   readonly dedupTtlMs: number;
 }
 
-/** What a queue job has as its `failedReason` from when it is cancelled, until a worker lets go of it. */
-export const CANCELLED = 'CANCELLED';
+/**
+ * Reads the mark that a cancelled queue job has as its `failedReason` until a worker lets go of it.
+ *
+ * @returns the stream entry of its event; undefined if the job was not cancelled.
+ */
+export function cancelledBy(failedReason: string | undefined): string | undefined {
+  return /^CANCELLED (\d+-\d+)$/.exec(failedReason ?? '')?.[1];
+}
 
 const CANCEL = readFileSync(new URL('./cancel.lua', import.meta.url), 'utf8');
 /** Jobs of one round trip: neither we nor Redis are blocked for longer. */

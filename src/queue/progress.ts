@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import type { PollHistory } from '../polling/index.js';
 import { defineScript, type RedisClient } from '../redis/index.js';
+import { cancelledBy } from './cancel.js';
 
 const epoch = z.number().nullable();
 const progressSchema = z
@@ -53,7 +54,7 @@ export function formatProgress({ enqueuedAt, dueAt, history }: Progress): string
 
 /** Writes the progress of held jobs; a job that is parked takes its progress along. */
 export class ProgressWriter {
-  readonly #write: ReturnType<typeof defineScript<number>>;
+  readonly #write: ReturnType<typeof defineScript<string>>;
   readonly #key: (name: string) => string;
 
   /** @param key names a key of the BullMQ queue. */
@@ -66,10 +67,10 @@ export class ProgressWriter {
   /**
    * Does nothing if the lock was lost: another worker may know more of the job by then.
    *
-   * @returns whether the watch of the job was cancelled.
+   * @returns the stream entry of the job's event, if its watch was cancelled.
    */
-  async write(jobId: string, token: string, progress: Progress): Promise<boolean> {
+  async write(jobId: string, token: string, progress: Progress): Promise<string | undefined> {
     const jobKey = this.#key(jobId);
-    return (await this.#write(`${jobKey}:lock`, jobKey, token, formatProgress(progress))) === 1;
+    return cancelledBy(await this.#write(`${jobKey}:lock`, jobKey, token, formatProgress(progress)));
   }
 }

@@ -49,8 +49,8 @@ export class JobRun {
   readonly #context: RunContext;
   readonly #cut = new AbortController();
   #isLost = false;
-  /** Its event is published. */
-  #isCancelled: boolean;
+  /** The stream entry of its event, once its watch is known to be cancelled. */
+  #cancelledBy: string | undefined;
   /** For the next call. */
   #turn: Turn | undefined;
   #call: PendingCall | undefined;
@@ -59,7 +59,7 @@ export class JobRun {
 
   constructor(taken: Taken, turn: Turn | undefined, context: RunContext) {
     this.taken = taken;
-    this.#isCancelled = taken.isCancelled;
+    this.#cancelledBy = taken.cancelledBy;
     this.#turn = turn;
     this.#context = context;
   }
@@ -73,11 +73,6 @@ export class JobRun {
   /** The lock is lost: as `cut`. Redis refuses what is then done with the job if another worker has it. */
   lose(): void {
     this.#isLost = true;
-    this.cut();
-  }
-
-  #cancel(): void {
-    this.#isCancelled = true;
     this.cut();
   }
 
@@ -119,16 +114,19 @@ export class JobRun {
     }
     const deadline = deadlineFor(options, job, enqueuedAt);
     // The housekeeper may have ended it in the backlog.
-    if (taken.attempts <= 1 || this.#isCancelled || now() >= deadline.at) {
-      const published = await options.publisher.find(job);
-      if (published !== undefined || this.#isCancelled) return letGo(published);
+    if (taken.attempts <= 1 || this.#cancelledBy !== undefined || now() >= deadline.at) {
+      const published = await this.#published(job);
+      if (published !== undefined) return { kind: 'done', value: published, forget: false };
     }
     if (progress === undefined && taken.id !== watchKey(job)) {
       return { kind: 'done', value: await forward(taken, job), forget: false };
     }
     if (taken.attempts <= 1) options.events.emit('accepted', job);
     const result = await this.#poll(job, enqueuedAt, deadline, progress);
-    if (this.#isCancelled) return letGo(await options.publisher.find(job));
+    if (this.#cancelledBy !== undefined) {
+      const published = await this.#published(job);
+      if (published !== undefined) return { kind: 'done', value: published, forget: false };
+    }
     if (result.kind === 'park') {
       const { until: dueAt, history } = result;
       const until = this.#turnIsFar ? Math.max(dueAt, now() + NO_TURN_DELAY_MS) : dueAt;
@@ -182,7 +180,12 @@ export class JobRun {
         // For those that ask where it stands, and for the worker that takes it should this process be killed. If that fails, it
         // is written again with the next poll.
         const written = this.#context.progress.write(id, token, { enqueuedAt, dueAt, history });
-        written.then((isCancelled) => isCancelled && this.#cancel()).catch(() => {});
+        written
+          .then((entryId) => {
+            this.#cancelledBy = entryId;
+            if (entryId !== undefined) this.cut();
+          })
+          .catch(() => {});
         return true;
       },
       release,
@@ -214,6 +217,13 @@ export class JobRun {
     });
   }
 
+  /** How the job has ended already. A cancelled one has, also if its event is so old that nothing is remembered of it. */
+  async #published(job: PollJob): Promise<JobResult | undefined> {
+    const published = await this.#context.options.publisher.find(job);
+    if (published !== undefined || this.#cancelledBy === undefined) return published;
+    return { status: 'failed', entryId: this.#cancelledBy };
+  }
+
   /** Whether the next turn of this process is too far away to take the job again soon. */
   get #turnIsFar(): boolean {
     return this.#context.pacer.waitMs > NO_TURN_DELAY_MS;
@@ -233,9 +243,4 @@ export class JobRun {
       return { kind: 'park', until: dueAt, progress: { enqueuedAt, dueAt, history } };
     }
   }
-}
-
-/** The job has ended already. Its event may be so old that nothing is remembered of it. */
-function letGo(published: JobResult | undefined): Outcome {
-  return { kind: 'done', value: published ?? { status: 'failed', entryId: '' }, forget: false };
 }

@@ -8,7 +8,7 @@ import {
 } from 'bullmq';
 import type { RedisClient } from '../redis/index.js';
 import { COOL_DOWN } from './calls.js';
-import { CANCELLED } from './cancel.js';
+import { cancelledBy } from './cancel.js';
 import type { RedisClock } from './clock.js';
 import { parseJson } from './job.js';
 import { formatProgress, type Progress } from './progress.js';
@@ -27,8 +27,8 @@ export interface Taken {
   readonly timestamp: number;
   /** How often it was taken, this time included. */
   readonly attempts: number;
-  /** Its watch was cancelled: its event is published. */
-  readonly isCancelled: boolean;
+  /** The stream entry of its event, if its watch was cancelled. */
+  readonly cancelledBy: string | undefined;
 }
 
 /** How a fetch came out. */
@@ -173,7 +173,7 @@ function fetched(reply: Reply, token: string): Fetched {
   const [json, id, coolDownMs = 0, nextDueAt = 0] = reply ?? [];
   if (json == null || id === undefined) return { job: undefined, coolDownMs, nextDueAt };
   const { name, data, opts, progress, priority = 0, timestamp, attemptsStarted: attempts } = json;
-  const isCancelled = json.failedReason === CANCELLED;
-  const job = { id, token, name, data: parseJson(data), opts, progress, priority, timestamp, attempts, isCancelled };
+  const known = { id, token, name, data: parseJson(data), opts, progress, priority, timestamp, attempts };
+  const job = { ...known, cancelledBy: cancelledBy(json.failedReason) };
   return { job, coolDownMs: 0, nextDueAt: 0 };
 }

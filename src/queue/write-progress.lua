@@ -8,9 +8,9 @@
   ARGV[1]  the token of its holder
   ARGV[2]  its progress, as JSON
 
-  Returns 1 if the watch of the job was cancelled, else 0.
+  Returns the mark of cancel.lua if the watch of the job was cancelled, else ''.
 ]]
 if redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('EXISTS', KEYS[2]) == 1 then
   redis.call('HSET', KEYS[2], 'progress', ARGV[2])
 end
-return redis.call('HGET', KEYS[2], 'failedReason') == 'CANCELLED' and 1 or 0
+return redis.call('HGET', KEYS[2], 'failedReason') or ''

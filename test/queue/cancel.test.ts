@@ -88,6 +88,26 @@ describe('cancelling', () => {
     expect(events.filter(({ data }) => data.reason === 'CANCELLED').length).toBeGreaterThanOrEqual(150);
   });
 
+  it('lets no call go out for a job in the backlog, and publishes nothing more, though nothing is remembered of its event', async () => {
+    const simulator = await start.simulator();
+    const producer = producing({ endpoint: simulator.url });
+    const raw = start.rawQueue(server.redis);
+    const ids = ['cancelled', 'forged'].map((jobId) => `${PROJECT}.${jobId}`) as [string, string];
+    for (const id of ids) await raw.add('raw', { jobId: id.split('.')[1] }, { jobId: id, delay: 500 });
+    await producer.cancel(job('cancelled'));
+    await server.redis.client.del(`${STREAM}:published:${ids[0]}`);
+    // What another program may leave there is no reason to let go of a job.
+    await server.redis.client.hset(raw.toKey(ids[1]), 'failedReason', 'CANCELLED');
+    simulator.addJob({ projectId: PROJECT, jobId: 'forged', durationMs: 0 });
+    await start.sidecar(environment(server.redis, simulator));
+    await eventually(async () => (await raw.getCompletedCount()) === 2, { what: 'both jobs to be done' });
+    expect((await server.redis.events()).map(({ id, data }) => [id, data.reason])).toEqual([
+      ['cancelled', 'CANCELLED'],
+      ['forged', null],
+    ]);
+    expect(simulator.calls()).toBe(1);
+  });
+
   it('lets at most one more call go out', async () => {
     const simulator = await start.simulator();
     await start.sidecar(environment(server.redis, simulator));

@@ -141,6 +141,26 @@ describe('a process of the fleet', () => {
     expect(b.fleet.size).toBe(1);
   });
 
+  it('calls in slots that the other does not call in, by the time of Redis', async () => {
+    const a = start('a', 100);
+    const b = start('b', 100);
+    const rhythms = [a, b].map(({ pacer, clock }) => {
+      const found = { periodMs: 0, slotMs: 0 };
+      const grant = pacer.grant.bind(pacer);
+      pacer.grant = (rate, until, rhythm) => {
+        grant(rate, until, rhythm);
+        if (rhythm === undefined) return;
+        found.periodMs = rhythm.periodMs;
+        found.slotMs = (rhythm.at - performance.now() + clock.now()) % rhythm.periodMs;
+      };
+      return found;
+    });
+    await eventually(() => rhythms.every(({ periodMs }) => periodMs === 60));
+    const [first, second] = rhythms.map(({ slotMs }) => slotMs) as [number, number];
+    const apart = Math.abs(first - second);
+    expect(Math.min(apart, 60 - apart)).toBeGreaterThan(25);
+  });
+
   it('is the housekeeper alone, until it leaves', async () => {
     const a = start('a', 0);
     await eventually(() => a.answers.length > 0);
