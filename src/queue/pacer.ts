@@ -1,7 +1,5 @@
 /** A call that begins late by up to this may be made up for, so that timers' lateness costs no rate; in milliseconds. */
 const CATCH_UP_MS = 15;
-/** The same for calls that are made together. */
-const CATCH_UP_TOGETHER_MS = 8;
 /** A job that leaves brings the next one if that one's turn comes within this, in milliseconds, or in the next period. */
 const REFILL_AHEAD_MS = 50;
 /** After so long without an unused turn, calls are made together; in milliseconds. */
@@ -54,7 +52,7 @@ export class Pacer {
     if (rate > 0 && rate !== this.#rate) {
       // The next call keeps its distance to the last one, by the new rate.
       const lastAt = this.#nextAt - interval(this.#rate);
-      this.#nextAt = Number.isFinite(lastAt) ? Math.max(lastAt + interval(rate), now - this.#catchUpMs(now)) : now;
+      this.#nextAt = Number.isFinite(lastAt) ? Math.max(lastAt + interval(rate), this.#earliest(now)) : now;
     }
     this.#rate = rate;
     this.#validUntil = validUntil;
@@ -82,9 +80,12 @@ export class Pacer {
       this.#refused = true;
       return undefined;
     }
-    const earliest = now - this.#catchUpMs(now);
-    if (this.#nextAt < earliest) this.#fullSince = now;
-    this.#nextAt = Math.max(this.#nextAt, earliest) + interval(this.#rate);
+    if (this.#nextAt < this.#earliest(now)) {
+      // Turns have passed unused, and are not made up for: other processes would do so at the same moment.
+      this.#fullSince = now;
+      this.#nextAt = now - CATCH_UP_MS;
+    }
+    this.#nextAt += interval(this.#rate);
     this.#taken += 1;
     return { at };
   }
@@ -139,10 +140,13 @@ export class Pacer {
     return now - this.#fullSince > FULL_MS ? this.#rhythm : undefined;
   }
 
-  /** How late a turn may be without being lost, in milliseconds. */
-  #catchUpMs(now: number): number {
+  /** What was due before this has passed unused. On the beat that is what was due before the last period. */
+  #earliest(now: number): number {
     const beat = this.#beat(now);
-    return beat === undefined ? CATCH_UP_MS : beat.periodMs + CATCH_UP_TOGETHER_MS;
+    if (beat === undefined) return now - CATCH_UP_MS;
+    const { periodMs, at } = beat;
+    const sinceBeatMs = (now - at) % periodMs;
+    return sinceBeatMs <= CATCH_UP_MS ? now - sinceBeatMs - periodMs : now - CATCH_UP_MS;
   }
 }
 
