@@ -9,7 +9,7 @@ const SPEAK_MS = 1_000;
 const SPEAK_WHEN_SHORT_MS = 500;
 /** A share, and the lease of the housekeeper, end so long after the process spoke last, in milliseconds. */
 export const LEASE_MS = 2_000;
-/** Calls are made together that are due within this, in milliseconds: a sliding second has 3 % more calls at the most. */
+/** Calls are made together that are due within this, in milliseconds: a sliding second has up to 3 % more calls by that. */
 const SLOT_MS = 30;
 /** A process calls in one of so many slots at least: its share ends soon. */
 const MAX_SLOTS = 20;
