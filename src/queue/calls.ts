@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import type { PollAnswer } from '../polling/index.js';
 import { defineScript } from '../redis/index.js';
@@ -82,8 +81,7 @@ export class Calls {
       this.limited('held');
       return undefined;
     }
-    const earlyMs = turn.at - askedAt;
-    if (earlyMs >= 1) await sleep(earlyMs);
+    await this.#pacer.wait(turn);
     const answer = await this.#places(async () => {
       const now = performance.now();
       if (isOver() || now < this.#coolUntil || cut.aborted) return undefined;

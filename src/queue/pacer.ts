@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 /** A call that begins late by up to this may be made up for, so that timers' lateness costs no rate; in milliseconds. */
 const CATCH_UP_MS = 15;
 /** A job that leaves brings the next one if that one's turn comes within this, in milliseconds, or in the next period. */
@@ -37,6 +39,9 @@ export class Pacer {
   /** Turns taken, and whether one was refused, since the last report. */
   #taken = 0;
   #refused = false;
+  /** What waits for a moment, by `performance.now()`: one timer wakes all of it. */
+  readonly #moments = new Map<number, Promise<void>>();
+  readonly #stop = new AbortController();
 
   /**
    * Sets the share.
@@ -96,6 +101,23 @@ export class Pacer {
     return this.waitMs <= withinMs ? this.take(withinMs) : undefined;
   }
 
+  /** Waits until a turn has come. Those of one moment come in one wake-up. */
+  async wait({ at }: Turn): Promise<void> {
+    if (at - performance.now() >= 1) await this.#moment(at);
+  }
+
+  /** Once calls are made together, waits for the next time that they are: what is to be written then costs no wake-up. */
+  async beat(): Promise<void> {
+    const now = performance.now();
+    const beat = this.#beat(now);
+    if (beat !== undefined) await this.#moment(nextBeat(beat, now));
+  }
+
+  /** Ends all waits, and those that are still to come. */
+  stop(): void {
+    this.#stop.abort();
+  }
+
   /** For a turn that no call was made in. */
   giveBack(): void {
     if (this.#rate > 0) this.#nextAt -= interval(this.#rate);
@@ -130,9 +152,17 @@ export class Pacer {
   /** When the next turn comes, which is not due yet. */
   #onBeat(now: number): number {
     const beat = this.#beat(now);
-    if (beat === undefined) return this.#nextAt;
-    const { periodMs, at } = beat;
-    return at + Math.ceil((this.#nextAt - at) / periodMs) * periodMs;
+    return beat === undefined ? this.#nextAt : nextBeat(beat, this.#nextAt);
+  }
+
+  #moment(at: number): Promise<void> {
+    const known = this.#moments.get(at);
+    if (known !== undefined) return known;
+    const moment = sleep(Math.ceil(at - performance.now()), undefined, { signal: this.#stop.signal })
+      .catch(() => {})
+      .finally(() => this.#moments.delete(at));
+    this.#moments.set(at, moment);
+    return moment;
   }
 
   /** The rhythm in which calls are made just now; undefined while each has a time of its own. */
@@ -151,3 +181,6 @@ export class Pacer {
 }
 
 const interval = (rate: number) => 1_000 / rate;
+
+/** The first beat that does not come before a time. */
+const nextBeat = ({ periodMs, at }: Rhythm, time: number) => at + Math.ceil((time - at) / periodMs) * periodMs;

@@ -83,6 +83,7 @@ export class Runs {
   /** Cuts every wait: held jobs are parked, and what comes from now on goes back at once. Calls under way are not cut. */
   stop(): void {
     this.#isStopped = true;
+    this.#options.context.pacer.stop();
     for (const run of this.#byId.values()) run.cut();
   }
 
@@ -120,6 +121,7 @@ export class Runs {
   async #leave(run: JobRun, outcome: Outcome): Promise<Arrival | undefined> {
     const { context, queue, source, onDone, onError } = this.#options;
     const { taken } = run;
+    if (outcome.kind === 'park') await context.pacer.beat();
     const { store, intake } = source();
     const turn = intake.refillTurn();
     let next: Taken | undefined;

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
 import type { RedisConfig, TlsConfig } from '../config/index.js';
 import { isCluster, type RedisClient } from './client.js';
@@ -24,7 +25,6 @@ interface Patience {
   /** The pause before connecting is tried for the `times`-th time; null gives up. */
   readonly retry: (times: number) => number | null;
   readonly lazyConnect: boolean;
-  readonly enableAutoPipelining: boolean;
   /** Bound of one command, in milliseconds. */
   readonly commandTimeout?: number;
   /** Whether an error makes ioredis reconnect and send the command again. */
@@ -36,8 +36,25 @@ interface Patience {
  * again that were under way when the connection broke, so each must be safe to run twice.
  */
 export function serviceRedis(config: RedisConfig): RedisClient {
-  // What is sent in one turn of the event loop goes out in one write: a poll of a parked job is several commands.
-  return connect(config, { retry: retryForEver, lazyConnect: false, enableAutoPipelining: true, reconnectOnError });
+  const redis = connect(config, { retry: retryForEver, lazyConnect: false, reconnectOnError });
+  return isCluster(redis) ? redis : writeTogether(redis);
+}
+
+/**
+ * What is sent in one turn of the event loop goes out in one write: jobs leave several at a time. ioredis's automatic pipelines
+ * do so too, but each is an object that gets all scripts of BullMQ as methods, which costs as much as it spares.
+ */
+function writeTogether(redis: Redis): Redis {
+  const { sendCommand } = redis;
+  redis.sendCommand = (command, pipeline) => {
+    const { stream } = redis as { readonly stream: Socket | undefined };
+    if (stream?.writableCorked === 0) {
+      stream.cork();
+      setImmediate(() => stream.uncork());
+    }
+    return sendCommand.call(redis, command, pipeline);
+  };
+  return redis;
 }
 
 /** How long a command waits for Redis to answer for the first time, in milliseconds. */
@@ -73,7 +90,6 @@ export async function commandRedis(config: RedisConfig): Promise<RedisClient> {
     // Once there, a connection that breaks is made again.
     retry: (times) => (connected ? Math.min(100 * times, 2_000) : null),
     lazyConnect: true,
-    enableAutoPipelining: false,
     commandTimeout: ANSWER_MS,
   });
   let cause: (Error & { lastNodeError?: Error }) | undefined;
@@ -173,8 +189,6 @@ function connect(config: RedisConfig, { retry, lazyConnect, ...patience }: Patie
         new Cluster([...config.nodes], {
           redisOptions: { ...options, reconnectOnError: null },
           clusterRetryStrategy: retry,
-          // In a failover, commands that went out together are not sent again to the new master.
-          enableAutoPipelining: false,
           ...CLUSTER_RETRIES,
           lazyConnect,
         }),

@@ -1,8 +1,7 @@
 import type { RedisClient } from './client.js';
 
 /**
- * Adds a Lua script of ours to a connection, as a command. Call it before the connection is used: ioredis's automatic
- * pipelines know only the commands that were defined when they began.
+ * Adds a Lua script of ours to a connection, as a command.
  *
  * @param command its name among the connection's commands.
  * @param keyCount how many of its arguments, from the first on, are keys.

@@ -90,6 +90,31 @@ describe('the pacer', () => {
     expect(new Set(early.map(Math.round)).size).toBeGreaterThan(60);
   });
 
+  it('wakes all that waits for one beat at the same moment, and nothing waits after a stop', async () => {
+    const pacer = new Pacer();
+    // Without a rhythm each job leaves at once.
+    pacer.grant(100, FOR_EVER);
+    await pacer.beat();
+    const rhythm = { periodMs: 60_000, at: performance.now() + 2_000 };
+    pacer.grant(100, FOR_EVER, rhythm);
+    const begunAt = performance.now();
+    while (performance.now() < begunAt + 1_200) if (pacer.take(250) === undefined) await sleep(10);
+    const woken: number[] = [];
+    let turns = 0;
+    const wake = () => woken.push(turns);
+    const counting = setInterval(() => {
+      turns += 1;
+    });
+    await Promise.all([pacer.beat().then(wake), pacer.wait({ at: rhythm.at }).then(wake), pacer.beat().then(wake)]);
+    clearInterval(counting);
+    expect(performance.now()).toBeGreaterThanOrEqual(rhythm.at - 5);
+    expect(new Set(woken).size).toBe(1);
+    const next = Promise.all([pacer.beat(), pacer.wait({ at: rhythm.at + 60_000 })]);
+    pacer.stop();
+    await next;
+    await pacer.beat();
+  });
+
   it('makes up for no turn that has passed unused, and then makes each call at its own time', async () => {
     const pacer = new Pacer();
     pacer.grant(10, FOR_EVER, { periodMs: 400, at: performance.now() });

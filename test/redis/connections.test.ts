@@ -2,6 +2,7 @@ import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
+import { loadBaseConfig } from '../../src/config/index.js';
 import { EventPublisher } from '../../src/events/index.js';
 import {
   CfwJobEventSubscriber,
@@ -11,7 +12,7 @@ import {
   InvalidOptionError,
   readEvents,
 } from '../../src/index.js';
-import { copyConnection, type RedisClient, type RedisConnection } from '../../src/redis/index.js';
+import { copyConnection, type RedisClient, type RedisConnection, serviceRedis } from '../../src/redis/index.js';
 import { endOf, eventOf } from '../support/events.js';
 import { eventually } from '../support/eventually.js';
 import { Four } from '../support/four.js';
@@ -244,5 +245,23 @@ describe('the way to Redis', () => {
     expect((await all.producer.enqueue({ jobId: 'two' })).state).toBe('queued');
     expect(await next.client.xlen(STREAM)).toBe(2);
     expect(await next.client.lrange('{cfw}:cfw-jobs:wait', 0, -1)).toEqual(['p.two']);
+  });
+});
+
+describe('the connection of a sidecar', () => {
+  it('sends what comes in one turn of the event loop in one write, and ends as it should', async () => {
+    const redis = serviceRedis(loadBaseConfig({ REDIS_URL: server.redis.url }).redis);
+    ends.push(() => redis.disconnect());
+    await redis.ping();
+    const reads = async () =>
+      Number(/total_reads_processed:(\d+)/.exec(await server.redis.client.info('stats'))?.[1] ?? Number.NaN);
+    const before = await reads();
+    const numbers = await Promise.all(Array.from({ length: 50 }, () => redis.incr('together')));
+    // INFO itself is one of them.
+    expect((await reads()) - before).toBe(2);
+    expect(numbers).toEqual(Array.from({ length: 50 }, (_, n) => n + 1));
+    const last = redis.incr('together');
+    await redis.quit();
+    expect(await last).toBe(51);
   });
 });
