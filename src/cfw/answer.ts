@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { JobAnswer } from '../polling/index.js';
 
 // The answer is read tolerantly: only `status` decides anything, so only it must be right. Regions add fields of their own.

@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { Secret, type SecretFileError } from '../lib/secret.js';
 import { environmentSchema, SECRET_VARIABLES } from './variables.js';
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { DURATION_FORM, parseDuration } from '../lib/duration.js';
 
 // Each schema turns the text of one variable into its value; its message says what is allowed.

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { DURATION_FORM } from '../lib/duration.js';
 import { ID_PATTERN } from '../lib/id.js';
 import { addresses, baseUrl, duration, flag, headerText, integer, number, redisKey, url } from './schemas.js';

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type CfwJobEvent, fromEntry } from '../events/index.js';
 import type { RedisClient } from '../redis/index.js';
 import { claim } from './pending.js';

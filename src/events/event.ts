@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 // Not z.record(): it builds a new object and so loses a key named __proto__.
 const isJsonObject = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { eventSchema } from './event.js';
 
 /** The JSON Schema of an event's `data`, made from the one schema that the events are read with. */

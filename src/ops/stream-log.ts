@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Duty } from '../queue/index.js';
 import type { Logger } from './logger.js';
 import { type GroupState, type StreamState, StreamWatch, type StreamWatchOptions } from './stream-watch.js';

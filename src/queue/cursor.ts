@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { CfwJobState } from './job-status.js';
 
 /** A cursor is not one that a list has given. */

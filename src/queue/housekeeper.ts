@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { z } from 'zod';
+import * as z from 'zod';
 import { defineScript, type RedisClient } from '../redis/index.js';
 import { COOL_DOWN } from './calls.js';
 import type { DeadlineWatch } from './deadlines.js';

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { PollHistory } from '../polling/index.js';
 import { defineScript, type RedisClient } from '../redis/index.js';
 import { cancelledBy } from './cancel.js';

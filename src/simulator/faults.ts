@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { SimulatorReply } from './http.js';
 
 /** Errors by name, as the vendor's references word them. */

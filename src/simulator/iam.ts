@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import { actOut, type Fault, FaultScript, faultSchema } from './faults.js';
 import type { SimulatorReply, SimulatorServer } from './http.js';
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import { ID_PATTERN } from '../lib/id.js';
 import { type Fault, FaultScript, faultSchema } from './faults.js';
 import { logNormal } from './random.js';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { type SimulatedAccessKey, SimulatedKeys } from './access-key.js';
 import { actOut, type Fault } from './faults.js';
 import { type SimulatorReply, type SimulatorRequest, SimulatorServer } from './http.js';

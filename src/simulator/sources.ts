@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { SimulatedKeys } from './access-key.js';
 import { actOut, type Fault, FaultScript, faultSchema } from './faults.js';
 import type { SimulatorReply, SimulatorRequest, SimulatorServer } from './http.js';

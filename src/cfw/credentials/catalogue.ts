@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { HttpClient } from '../http.js';
 import { CredentialError } from './credential.js';
 import { askToken, type KeystoneLogin, type KeystoneScope, secretOf } from './keystone.js';

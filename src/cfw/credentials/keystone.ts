@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Secret } from '../../lib/secret.js';
 import type { HttpClient } from '../http.js';
 import { type CredentialError, PASSWORD_PAUSES_MS } from './credential.js';

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { HttpClient } from '../http.js';
 import { CredentialError } from './credential.js';
 import type { KeySource } from './keys.js';

@@ -1,5 +1,5 @@
 import type { Response } from 'got';
-import { z } from 'zod';
+import * as z from 'zod';
 import { parseJson } from '../answer.js';
 import { retryAfter } from '../errors.js';
 import type { HttpClient } from '../http.js';

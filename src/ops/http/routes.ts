@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { HttpBindings } from '@hono/node-server';
 import type { Context, Handler, Hono } from 'hono';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { HttpProblem, methodNotAllowed } from './problem.js';
 
 /** A request of Node's server comes along. */

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { eventSchema } from '../../events/index.js';
 import {
   CFW_JOB_STATES,
