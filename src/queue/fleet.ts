@@ -55,6 +55,7 @@ export class Fleet {
   #size = 1;
   #isWaiting = false;
   #silentS = 0;
+  #answeredAt = performance.now();
   #spokeAt = performance.now();
   #wake: (() => void) | undefined;
   #alarm: NodeJS.Timeout | undefined;
@@ -111,19 +112,9 @@ export class Fleet {
     const used = (taken * 1_000) / Math.max(SPEAK_WHEN_SHORT_MS / 2, sentAt - this.#spokeAt);
     const want = refused ? ratePerSecond : Math.min(ratePerSecond, Math.ceil(used * 1.25) + 1);
     this.#spokeAt = sentAt;
-    this.#isWaiting = true;
-    const [micros, share, isHousekeeper, size, place, found, counter] = await this.#speak(
-      key,
-      counterKey,
-      id,
-      want,
-      ratePerSecond,
-      LEASE_MS,
-      this.#found,
-    ).finally(() => {
-      this.#isWaiting = false;
-      this.#silentS = 0;
-    });
+    const [micros, share, isHousekeeper, size, place, found, counter] = await this.#answer(
+      this.#speak(key, counterKey, id, want, ratePerSecond, LEASE_MS, this.#found),
+    );
     clock.measured(micros / 1_000, sentAt);
     // Redis counted the lease from a later moment, so this end comes first.
     if (ratePerSecond > 0) pacer.grant(share, sentAt + LEASE_MS, this.#rhythm(share, place));
@@ -161,13 +152,28 @@ export class Fleet {
     this.#wake = undefined;
   }
 
+  /** Any answer shows that the connection is alive. */
+  async #answer<T>(answer: Promise<T>): Promise<T> {
+    this.#isWaiting = true;
+    return await answer.finally(() => {
+      this.#isWaiting = false;
+      this.#silentS = 0;
+      this.#answeredAt = performance.now();
+    });
+  }
+
   /**
    * The other end of a connection can be gone without a word; commands then wait for ever. It counts its own rounds rather than
    * seconds, since a process that was suspended must not blame Redis.
    */
   #lookForDeadConnection(): void {
-    const { redis, onError } = this.#options;
-    if (!this.#isWaiting || redis.status !== 'ready') return;
+    const { redis, key, onError } = this.#options;
+    if (redis.status !== 'ready') return;
+    if (!this.#isWaiting) {
+      // The housekeeper waits for Redis between two words: that can be for ever, too.
+      if (performance.now() - this.#answeredAt > 2 * SPEAK_MS) void this.#answer(redis.exists(key)).catch(() => {});
+      return;
+    }
     this.#silentS += 1;
     if (this.#silentS < DEAD_AFTER_S) return;
     this.#silentS = 0;

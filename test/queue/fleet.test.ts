@@ -2,11 +2,13 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
+import { loadBaseConfig } from '../../src/config/index.js';
 import { RedisClock } from '../../src/queue/clock.js';
 import { Fleet } from '../../src/queue/fleet.js';
 import { Pacer } from '../../src/queue/pacer.js';
-import { defineScript } from '../../src/redis/index.js';
+import { defineScript, serviceRedis } from '../../src/redis/index.js';
 import { eventually } from '../support/eventually.js';
+import { startProxy } from '../support/proxy.js';
 import { useRedis } from '../support/redis.js';
 
 const server = useRedis();
@@ -169,6 +171,32 @@ describe('a process of the fleet', () => {
     expect([a.answers.every(Boolean), b.answers.some(Boolean)]).toEqual([true, false]);
     await a.fleet.leave();
     await eventually(() => b.answers.at(-1) === true);
+  });
+
+  it('connects anew if its connection dies while the housekeeper waits for Redis', async () => {
+    const proxy = await startProxy(Number(new URL(server.redis.url).port));
+    const url = new URL(server.redis.url);
+    url.port = `${proxy.port}`;
+    const redis = serviceRedis(loadBaseConfig({ REDIS_URL: url.href }).redis);
+    const errors: unknown[] = [];
+    let answers = 0;
+    const fleet = new Fleet({
+      ...{ redis, key: KEY, counterKey: '{cfw}:test:id', id: 'a', ratePerSecond: 0 },
+      ...{ clock: new RedisClock(), pacer: new Pacer() },
+      onAnswer: async () => {
+        if (answers === 0) proxy.freeze();
+        await redis.get('x');
+        answers += 1;
+        return undefined;
+      },
+      onError: (error) => errors.push(error),
+    });
+    fleet.start();
+    await eventually(() => answers > 2, { timeoutMs: 30_000, what: 'work after the connection has died' });
+    expect(errors.join()).toContain('Redis has not answered for 10 s; reconnecting');
+    await fleet.leave();
+    redis.disconnect();
+    await proxy.stop();
   });
 
   it("knows Redis's time", async () => {
