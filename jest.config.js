@@ -3,7 +3,7 @@ export default {
   roots: ['<rootDir>/test'],
   testMatch: ['**/*.test.ts'],
   // Slow: npm run test:redis, npm run test:projects.
-  testPathIgnorePatterns: ['/node_modules/', '/test/servers/', '/test/projects/', '/test/types/'],
+  testPathIgnorePatterns: ['/node_modules/', '/test/servers/', '/test/projects/'],
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
   transform: {

@@ -43,12 +43,14 @@ export async function findPublished(
     remembered.map(async (record) => {
       if (record === null) return undefined;
       const [entryId = '', status] = record.split(' ');
-      const [entry] = await redis.xrange(stream, entryId, entryId);
-      return {
-        entryId,
-        status: status === 'completed' ? 'completed' : 'failed',
-        event: entry === undefined ? null : fromEntry(...entry),
-      } as const;
+      const event = await eventAt(redis, stream, entryId);
+      return { entryId, status: status === 'completed' ? 'completed' : 'failed', event } as const;
     }),
   );
+}
+
+/** @returns the event of a stream entry; null if that has been trimmed. */
+export async function eventAt(redis: RedisClient, stream: string, entryId: string): Promise<CfwJobEvent | null> {
+  const [entry] = await redis.xrange(stream, entryId, entryId);
+  return entry === undefined ? null : fromEntry(...entry);
 }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { type FinalVerdict, NEW_HISTORY, type PollHistory } from '../polling/index.js';
 import { defineScript, type RedisClient } from '../redis/index.js';
 import { type CfwJobEvent, type CfwJobEventData, toEntry } from './event.js';
-import { findPublished, type PublishedEvent, publishedKey, type WatchedJob, watchKey } from './published.js';
+import { eventAt, findPublished, type PublishedEvent, publishedKey, type WatchedJob, watchKey } from './published.js';
 
 /** Where events go. */
 export interface EventPublisherOptions {
@@ -22,6 +22,8 @@ export interface PublishResult {
   readonly entryId: string;
   /** False if the job had been published before; nothing was appended then. */
   readonly isNew: boolean;
+  /** As it is on the stream; null if that has been trimmed since. */
+  readonly event: CfwJobEvent | null;
 }
 
 /** What the event of a job takes from the job itself. */
@@ -99,7 +101,7 @@ export class EventPublisher {
     subject: string,
     { job, enqueuedAt, endedAt, verdict, history }: Omit<EndedJob, 'job'> & { job: Nullable<PublishableJob> },
   ): Promise<PublishResult> {
-    const { stream, maxLength, dedupTtlMs, endpoint } = this.#options;
+    const { redis, stream, maxLength, dedupTtlMs, endpoint } = this.#options;
     const { projectId, jobId, watchId, metadata, traceparent } = job;
     const { reason, message } = verdict.kind === 'failed' ? verdict : { reason: null, message: null };
     const { polls, errorCounts, lastError, cfwStatus, beginTime, endTime } = history;
@@ -126,7 +128,8 @@ export class EventPublisher {
       verdict.kind,
       ...toEntry(event),
     );
-    return { entryId, isNew: isNew === 1 };
+    if (isNew === 1) return { entryId, isNew: true, event };
+    return { entryId, isNew: false, event: await eventAt(redis, stream, entryId) };
   }
 }
 

@@ -29,7 +29,7 @@ const OWED_RECHECK_MS = 60_000;
 
 /**
  * Keeps the deadlines of all jobs of a queue in a sorted set of Redis, and ends the jobs whose deadline passes in the backlog:
- * waiting, prioritized, in a paused queue, delayed by their producer, or parked and not fetched. Only the housekeeper does so;
+ * waiting, prioritized, in a paused queue, delayed by their producer, parked and not fetched, or the parent of a flow. Only the housekeeper does so;
  * a job that a worker is on is ended by that worker.
  */
 export class DeadlineWatch {
@@ -120,6 +120,8 @@ export class DeadlineWatch {
     const sources = [
       (from: number, to: number) => redis.zrange(key('delayed'), `${from}`, `${to}`),
       (from: number, to: number) => redis.zrange(key('prioritized'), `${from}`, `${to}`),
+      // Parents of flows, which are withheld until their children have ended.
+      (from: number, to: number) => redis.zrange(key('waiting-children'), `${from}`, `${to}`),
       (from: number, to: number) => redis.lrange(key('wait'), `${from}`, `${to}`),
       (from: number, to: number) => redis.lrange(key('active'), `${from}`, `${to}`),
     ];

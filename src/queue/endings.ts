@@ -1,4 +1,4 @@
-import type { EndedJob } from '../events/index.js';
+import type { EndedJob, PublishedEvent } from '../events/index.js';
 import { type Deadline, deadlineOf, NEW_HISTORY, timedOut } from '../polling/index.js';
 import { type InvalidJob, type PollJob, parseJobData } from './job.js';
 import type { QueuedJob } from './queued.js';
@@ -14,6 +14,11 @@ export function deadlineFor(
   return deadlineOf(enqueuedAt, timeoutMs, options.callTimeoutMs);
 }
 
+/** What BullMQ is to keep of a job that was published. */
+export function resultOf({ status, entryId, event }: PublishedEvent): JobResult {
+  return { ...event?.data, status, entryId };
+}
+
 /** Publishes that the data of a queue job is invalid. */
 export async function endInvalid(
   { queueName, publisher, events }: JobWorkerOptions,
@@ -22,9 +27,9 @@ export async function endInvalid(
   enqueuedAt: number,
   endedAt: number,
 ): Promise<JobResult> {
-  const { entryId, isNew } = await publisher.publishInvalid({ queueName, queueJobId, job, enqueuedAt, endedAt });
-  if (isNew) events.emit('invalid', queueJobId, job);
-  return { status: 'failed', entryId };
+  const result = await publisher.publishInvalid({ queueName, queueJobId, job, enqueuedAt, endedAt });
+  if (result.isNew) events.emit('invalid', queueJobId, job);
+  return resultOf({ ...result, status: 'failed' });
 }
 
 /** Ends a job in the backlog at its deadline. It stays in the queue; the worker that fetches it finds that it was published. */

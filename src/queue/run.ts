@@ -1,7 +1,7 @@
 import { type EndedJob, watchKey } from '../events/index.js';
 import { type Deadline, NEW_HISTORY, type PollAnswer, type PollLoopResult, pollUntilEnd } from '../polling/index.js';
 import type { Calls } from './calls.js';
-import { deadlineFor, endInvalid } from './endings.js';
+import { deadlineFor, endInvalid, resultOf } from './endings.js';
 import { type PollJob, parseJobData } from './job.js';
 import type { Pacer, Turn } from './pacer.js';
 import { type Progress, type ProgressWriter, parseProgress } from './progress.js';
@@ -220,8 +220,8 @@ export class JobRun {
   /** How the job has ended already. A cancelled one has, also if its event is so old that nothing is remembered of it. */
   async #published(job: PollJob): Promise<JobResult | undefined> {
     const published = await this.#context.options.publisher.find(job);
-    if (published !== undefined || this.#cancelledBy === undefined) return published;
-    return { status: 'failed', entryId: this.#cancelledBy };
+    if (published !== undefined) return resultOf(published);
+    return this.#cancelledBy === undefined ? undefined : { status: 'failed', entryId: this.#cancelledBy };
   }
 
   /** Whether the next turn of this process is too far away to take the job again soon. */
@@ -235,7 +235,9 @@ export class JobRun {
     try {
       const result = await options.publisher.publish(ended);
       options.events.emit('ended', ended, result);
-      return { kind: 'done', value: { status: verdict.kind, entryId: result.entryId }, forget: false };
+      // If it had been published before, that is how it ended.
+      const status = result.event?.data.status ?? verdict.kind;
+      return { kind: 'done', value: resultOf({ ...result, status }), forget: false };
     } catch (error) {
       // The next poll will find the same end; only the count of polls has to be kept.
       options.events.emit('error', error, this.taken.id);

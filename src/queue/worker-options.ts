@@ -1,12 +1,12 @@
-import type { EventPublisher } from '../events/index.js';
+import type { CfwJobEventData, EventPublisher } from '../events/index.js';
 import type { PollAnswer, Schedule } from '../polling/index.js';
 import type { RedisClient } from '../redis/index.js';
 import type { Duty } from './housekeeper.js';
 import type { PollJob } from './job.js';
 import type { JobEvents } from './job-events.js';
 
-/** What BullMQ keeps of an ended job, as its return value. */
-export interface JobResult {
+/** What BullMQ keeps of an ended job, as its return value: the data of its event, unless that was trimmed before. */
+export interface JobResult extends Partial<CfwJobEventData> {
   readonly status: 'completed' | 'failed';
   /** Id of the stream entry. */
   readonly entryId: string;

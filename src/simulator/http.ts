@@ -85,6 +85,7 @@ export class SimulatorServer {
   get = (path: string, handler: Handler) => this.#add('GET', path, handler);
   post = (path: string, handler: Handler) => this.#add('POST', path, handler);
   put = (path: string, handler: Handler) => this.#add('PUT', path, handler);
+  delete = (path: string, handler: Handler) => this.#add('DELETE', path, handler);
 
   /** @returns its URL. */
   async listen({ host, port }: { host: string; port: number }): Promise<string> {
@@ -107,7 +108,8 @@ export class SimulatorServer {
   async #answer(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method = 'GET', url = '/', headers } = incoming;
     const reply = new SimulatorReply(response, { headers });
-    const found = this.#find(method, url.split('?')[0] ?? '/');
+    // Node sends no body with the answer to a HEAD.
+    const found = this.#find(method === 'HEAD' ? 'GET' : method, url.split('?')[0] ?? '/');
     try {
       if (found === undefined) {
         incoming.resume();

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import * as z from 'zod';
 import { actOut, type Fault, FaultScript, faultSchema } from './faults.js';
-import type { SimulatorReply, SimulatorServer } from './http.js';
+import type { SimulatorReply, SimulatorRequest, SimulatorServer } from './http.js';
+import { projectAskedFor, type reference, tokenRequest, type userName, type userSchema } from './token-request.js';
 
 /** What a token is good for; neither: it is unscoped. */
 export interface SimulatedScope {
@@ -28,6 +29,7 @@ export class SimulatedIam {
   /** It belongs to one project. */
   readonly applicationCredential = {
     id: 'simulator-application-credential',
+    name: 'simulator-application',
     secret: 'simulator-application-secret',
     projectId: 'my-project',
   };
@@ -80,9 +82,10 @@ export class SimulatedIam {
     if (!success) return 'malformed';
     const { identity, scope } = data.auth;
     if ('application_credential' in identity) {
-      const { id, secret } = identity.application_credential;
+      const given = identity.application_credential;
       const known = this.applicationCredential;
-      if (id !== known.id || secret !== known.secret) return 'wrong-user';
+      const isKnown = 'id' in given ? given.id === known.id : given.name === known.name && this.#isNamed(given.user);
+      if (!isKnown || given.secret !== known.secret) return 'wrong-user';
       // Keystone refuses a scope: the credential has its own.
       if (scope !== undefined) return 'malformed';
       return this.issueFor({ projectId: known.projectId }, withCatalogue, 'application_credential');
@@ -93,7 +96,8 @@ export class SimulatedIam {
       return 'wrong-user';
     }
     const method = 'token' in identity ? 'token' : 'password';
-    if (scope === undefined || scope === 'unscoped') return this.issueFor({}, withCatalogue, method);
+    if (scope === undefined || scope === 'unscoped' || 'unscoped' in scope)
+      return this.issueFor({}, withCatalogue, method);
     if ('domain' in scope) {
       return this.#isDomain(scope.domain)
         ? this.issueFor({ domainId: this.domainId }, withCatalogue, method)
@@ -136,7 +140,10 @@ export class SimulatedIam {
   }
 
   #isUser(user: z.output<typeof userSchema>): boolean {
-    if (user.password !== this.password) return false;
+    return user.password === this.password && this.#isNamed(user);
+  }
+
+  #isNamed(user: z.output<typeof userName>): boolean {
     return 'id' in user ? user.id === this.userId : user.name === this.user && this.#isDomain(user.domain);
   }
 
@@ -164,8 +171,12 @@ export class SimulatedIam {
     ];
   }
 
-  /** The routes of Keystone v3 that clients need to discover it, and to get and validate tokens. */
-  serve(server: SimulatorServer): void {
+  /**
+   * The routes of Keystone v3 that clients need to discover it, to get, validate and revoke tokens, and to find what they may use.
+   *
+   * @param signatureProblem what is wrong with the signature of a request, which the vendor's SDKs send in place of a token.
+   */
+  serve(server: SimulatorServer, signatureProblem: (request: SimulatorRequest) => string | undefined): void {
     const version = (host: string) => ({
       id: 'v3.14',
       status: 'stable',
@@ -176,12 +187,22 @@ export class SimulatedIam {
     // Clients that know no version begin here; "multiple choices" is what Keystone answers.
     server.get('/', async ({ host }, reply) => reply.code(300).send({ versions: { values: [version(host)] } }));
     for (const path of ['/v3', '/v3/']) server.get(path, async ({ host }) => ({ version: version(host) }));
-    server.get('/v3/auth/tokens', async ({ headers }, reply) => {
-      if (!this.isKnown(String(headers['x-auth-token']))) return keystoneError(reply, 401, UNAUTHORIZED);
-      const subject = String(headers['x-subject-token']);
-      if (!this.isKnown(subject)) return keystoneError(reply, 404, 'Could not find token.');
-      return reply.header('X-Subject-Token', subject).send(this.#tokens.get(subject)?.body);
+    const withSubject = (answer: (subject: string, reply: SimulatorReply) => unknown) => {
+      return async ({ headers }: SimulatorRequest, reply: SimulatorReply) => {
+        if (!this.isKnown(String(headers['x-auth-token']))) return keystoneError(reply, 401, UNAUTHORIZED);
+        const subject = String(headers['x-subject-token']);
+        return this.isKnown(subject) ? answer(subject, reply) : keystoneError(reply, 404, 'Could not find token.');
+      };
+    };
+    const validate = withSubject((subject, reply) =>
+      reply.header('X-Subject-Token', subject).send(this.#tokens.get(subject)?.body),
+    );
+    server.get('/v3/auth/tokens', validate);
+    const revoke = withSubject((subject, reply) => {
+      this.#tokens.delete(subject);
+      return reply.code(204).send();
     });
+    server.delete('/v3/auth/tokens', revoke);
     server.post('/v3/auth/tokens', async ({ body, query }, reply) => {
       const asked = { at: Date.now(), projectId: projectAskedFor(body), status: 201 };
       this.calls.push(asked);
@@ -197,6 +218,34 @@ export class SimulatedIam {
       asked.status = issued === 'malformed' ? 400 : 401;
       return refuse(reply, issued);
     });
+    this.#serveLists(server, signatureProblem);
+  }
+
+  /** What whoever shows a token, or has signed with a key, may use. */
+  #serveLists(server: SimulatorServer, signatureProblem: (request: SimulatorRequest) => string | undefined): void {
+    const known = (answer: (request: SimulatorRequest) => object) => {
+      return async (request: SimulatorRequest, reply: SimulatorReply) => {
+        const { authorization, 'x-auth-token': token } = request.headers;
+        const isKnown = authorization === undefined ? this.isKnown(String(token)) : !signatureProblem(request);
+        return isKnown ? answer(request) : keystoneError(reply, 401, UNAUTHORIZED);
+      };
+    };
+    const projects = known(({ query: { name } }) => {
+      const names = this.projects ?? [name ?? this.applicationCredential.projectId];
+      const found = names.filter((known) => name === undefined || known === name);
+      return { projects: found.map((id) => ({ id, name: id, domain_id: this.domainId, enabled: true })) };
+    });
+    for (const path of ['/v3/projects', '/v3/auth/projects']) server.get(path, projects);
+    const domains = [{ id: this.domainId, name: this.domain, enabled: true }];
+    server.get(
+      '/v3/auth/domains',
+      known(() => ({ domains })),
+    );
+    const catalogue = known(({ headers }) => {
+      const scope = this.#tokens.get(String(headers['x-auth-token']))?.scope;
+      return { catalog: this.#catalogue(scope?.projectId ?? '') };
+    });
+    server.get('/v3/auth/catalog', catalogue);
   }
 
   /** Changes what the control surface may change. */
@@ -227,33 +276,6 @@ function refuse(reply: SimulatorReply, refusal: Refusal): SimulatorReply {
   const message = 'The username or password is wrong.';
   return keystoneError(reply, 401, message, { error_code: 'IAM.0062', error_msg: message });
 }
-
-function projectAskedFor(body: unknown): string | undefined {
-  const scope = tokenRequest.safeParse(body).data?.auth.scope;
-  if (scope === undefined || scope === 'unscoped' || !('project' in scope)) return undefined;
-  return 'id' in scope.project ? scope.project.id : scope.project.name;
-}
-
-const reference = z.union([z.object({ id: z.string() }), z.object({ name: z.string() })]);
-const userSchema = z.union([
-  z.object({ id: z.string(), password: z.string() }),
-  z.object({ name: z.string(), password: z.string(), domain: reference }),
-]);
-const tokenRequest = z.object({
-  auth: z.object({
-    identity: z.union([
-      z.object({ methods: z.tuple([z.literal('password')]), password: z.object({ user: userSchema }) }),
-      z.object({ methods: z.tuple([z.literal('token')]), token: z.object({ id: z.string() }) }),
-      z.object({
-        methods: z.tuple([z.literal('application_credential')]),
-        application_credential: z.object({ id: z.string(), secret: z.string() }),
-      }),
-    ]),
-    scope: z
-      .union([z.object({ project: reference }), z.object({ domain: reference }), z.literal('unscoped')])
-      .optional(),
-  }),
-});
 
 const iamControl = z
   .object({

@@ -108,7 +108,8 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     calls += 1;
     onCall?.(request);
     if (refuse(request, reply)) return reply;
-    if (request.headers['content-type'] !== 'application/json') {
+    // SDKs of the vendor send it with a charset, too.
+    if (!/^application\/json *(;|$)/.test(request.headers['content-type'] ?? '')) {
       return reply.code(400).send({ error_code: 'APIGW.0106', error_msg: 'Content-Type must be application/json' });
     }
     const job = jobs.get(`${request.params.projectId}/${request.params.jobId}`);
@@ -128,7 +129,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     },
   );
 
-  iam.serve(server);
+  iam.serve(server, signatureProblem);
   serveSources(server, { sources, keys, iam, signatureProblem });
 
   serveControl(server, { iam, jobs, addJob, calls: () => calls });

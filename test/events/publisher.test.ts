@@ -33,9 +33,12 @@ describe('publishing once', () => {
 
   it('keeps to the first verdict: a later one for the same job is not told', async () => {
     await publisher().publish(end('job'));
-    await publisher().publish(end('job', { reason: 'TIMED_OUT', message: 'too late', cfwStatus: 'Running' }));
+    const late = end('job', { reason: 'TIMED_OUT', message: 'too late', cfwStatus: 'Running' });
+    const { isNew, event } = await publisher().publish(late);
     const events = await server.redis.events();
     expect(events.map(({ type }) => type)).toEqual(['cfw.job.completed']);
+    // Whoever publishes it learns how the job has ended.
+    expect([isNew, event?.data]).toEqual([false, events[0]?.data]);
   });
 
   it('tells apart projects, jobs, watches and entries of the queue', async () => {

@@ -4,7 +4,7 @@ import { Worker } from 'bullmq';
 import { CfwJobProducer } from '../../src/index.js';
 import type { SimulatedJob } from '../../src/simulator/index.js';
 import { eventually } from '../support/eventually.js';
-import { useRedis } from '../support/redis.js';
+import { STREAM, useRedis } from '../support/redis.js';
 import { environment, PROJECT, useCleanUp } from '../support/sidecar.js';
 
 const server = useRedis();
@@ -147,6 +147,9 @@ describe('twins that raw producers enqueue', () => {
     await eventually(async () => (await queue.getJobCounts('wait', 'delayed', 'active')).active === 0);
     expect(event?.data.polls).toBe(job.callTimes.length);
     expect(await server.redis.events()).toHaveLength(1);
+    const [[entryId] = ['']] = await server.redis.client.xrange(STREAM, '-', '+');
+    const { returnvalue } = (await queue.getJob(`${PROJECT}.${job.jobId}`)) ?? {};
+    expect(returnvalue).toEqual({ ...event?.data, entryId });
   });
 });
 

@@ -20,17 +20,19 @@ const ALL = [3, 4, 5, 6] as const satisfies Major[];
  */
 const CLIENT = `
 const [alias, steps, args] = process.argv.slice(2);
-const { Queue, QueueEvents, FlowProducer } = require(alias);
+const { FlowProducer, Queue, QueueEvents, Worker } = require(alias);
 const { hostname: host, port, password } = new URL(process.env.REDIS_URL);
 const options = { prefix: '{cfw}', connection: { host, port: Number(port), password } };
 const queue = new Queue('cfw-jobs', options);
 const other = new Queue('other', options);
-const events = new QueueEvents('cfw-jobs', options);
+// By default it reads what comes after its first read, which may be later than the end of a job that has just been added.
+const events = new QueueEvents('cfw-jobs', { ...options, lastEventId: '0-0' });
 const flows = new FlowProducer(options);
 const ended = (job) => job.waitUntilFinished(events, 30_000);
 const AsyncFunction = (async () => {}).constructor;
 events.waitUntilReady()
-  .then(() => new AsyncFunction('queue', 'other', 'flows', 'ended', 'args', steps)(queue, other, flows, ended, JSON.parse(args)))
+  .then(() => new AsyncFunction('Worker', 'options', 'queue', 'other', 'flows', 'ended', 'args', steps)(
+    Worker, options, queue, other, flows, ended, JSON.parse(args)))
   .then((value) => console.log(JSON.stringify(value ?? null)))
   .then(() => process.exit(0), (error) => {
     console.error(error);
@@ -79,17 +81,17 @@ const recommended = (jobId: string) => ({ jobId, options: { jobId: `${PROJECT}.$
 const SERIES_MS = 3_500;
 
 describe.each(ALL)('a raw client of BullMQ %d', (major) => {
-  it('hands in jobs; BullMQ calls each one completed, with how it ended and where its event is', async () => {
+  it('hands in jobs; BullMQ calls each one completed, with the data of its event and where that is', async () => {
     await running();
     const [success, failure] = [cfwJob(), cfwJob(0, 'Failed')];
     const results = [await by(major, ADD, recommended(success)), await by(major, ADD, recommended(failure))];
-    const events = await server.redis.client.xrange('{cfw}:events', '-', '+');
+    const entries = await server.redis.client.xrange('{cfw}:events', '-', '+');
+    const events = await server.redis.events();
+    expect(results).toEqual(events.map(({ data }, n) => ({ ...data, entryId: entries[n]?.[0] })));
     expect(results).toMatchObject([
-      { status: 'completed', entryId: events[0]?.[0] },
-      { status: 'failed', entryId: events[1]?.[0] },
+      { jobId: success, status: 'completed', reason: null, metadata: { n: 1 } },
+      { jobId: failure, status: 'failed', reason: 'JOB_FAILED' },
     ]);
-    expect(await published()).toEqual([`${success} cfw.job.completed`, `${failure} cfw.job.failed`]);
-    expect((await server.redis.events())[0]?.data.metadata).toEqual({ n: 1 });
     expect(await start.rawQueue(server.redis).getJobCountByTypes('failed')).toBe(0);
   });
 
@@ -142,6 +144,23 @@ describe.each(ALL)('a raw client of BullMQ %d', (major) => {
       await ended(children[0].job);
       return [await job.getState(), Object.values(await job.getChildrenValues())];`;
     expect(await by(major, steps, { child })).toEqual(['waiting', [expect.objectContaining({ status: 'failed' })]]);
+  });
+
+  it('with children of another queue that do not end has the parent timed out; if one has failed it, it is polled', async () => {
+    await running();
+    const [withheld, failed] = [cfwJob(0), cfwJob(0)];
+    const steps = `
+      new Worker('failing', async () => { throw new Error('no'); }, options);
+      const flow = (jobId, more, child) => flows.add({ name: 'poll', queueName: 'cfw-jobs', prefix: '{cfw}',
+        data: { projectId: args.projectId, jobId, ...more }, opts: { jobId: args.projectId + '.' + jobId }, children: [child] });
+      await flow(args.withheld, { timeoutMs: 3_000 }, { name: 'child', queueName: 'other', prefix: '{cfw}', data: {} });
+      const { job } = await flow(args.failed, {}, { name: 'child', queueName: 'failing', prefix: '{cfw}', data: {},
+        opts: { failParentOnFailure: true } });
+      while (await job.getState() === 'waiting-children') await new Promise((resolve) => setTimeout(resolve, 50));`;
+    await by(major, steps, { withheld, failed });
+    const events = await server.redis.waitForEvents(2);
+    const ends = Object.fromEntries(events.map(({ id, data }) => [id, [data.reason, data.polls]]));
+    expect(ends).toEqual({ [withheld]: ['TIMED_OUT', 0], [failed]: [null, 1] });
   });
 
   it('with a repeated queue job has its CFW job watched once, and no other event comes of it', async () => {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { type JobsOptions, Queue } from 'bullmq';
+import { FlowProducer, type JobsOptions, Queue } from 'bullmq';
 import { EventPublisher } from '../../src/events/index.js';
 import type { PollAnswer } from '../../src/polling/index.js';
 import type { JobWorkerOptions } from '../../src/queue/index.js';
@@ -75,8 +75,12 @@ describe('a deadline is kept wherever a job waits', () => {
     await add(queue, 'waits', {}, 4_000);
     await add(queue, 'prioritized', { priority: 3 }, 4_000);
     await add(queue, 'delayed', { delay: 3_600_000 }, 4_000);
+    const flows = new FlowProducer({ prefix: '{cfw}', connection: server.redis.client });
+    steps.push(() => flows.close());
+    const parent = { name: 'x', queueName: 'cfw-jobs', data: { jobId: 'parent', timeoutMs: 4_000 } };
+    await flows.add({ ...parent, opts: { jobId: 'p.parent' }, children: [{ name: 'child', queueName: 'other' }] });
     startWorker();
-    await expectTimedOut(3, 4_000);
+    await expectTimedOut(4, 4_000);
   });
 
   it('parked, in a queue that was paused since', async () => {

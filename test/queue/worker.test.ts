@@ -76,9 +76,9 @@ describe('a worker', () => {
         },
         publish: async ({ job }) => {
           ended.push(job.jobId);
-          return { entryId: '1-0', isNew: true };
+          return { entryId: '1-0', isNew: true, event: null };
         },
-        publishInvalid: async () => ({ entryId: '1-0', isNew: true }),
+        publishInvalid: async () => ({ entryId: '1-0', isNew: true, event: null }),
       },
     });
     await enqueue(1);

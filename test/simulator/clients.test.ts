@@ -14,17 +14,18 @@ const python = ['/usr/bin/python3', 'python3'].find(
 );
 
 describe('the simulator', () => {
-  it("takes a GET and a POST of the vendor's SDK, and refuses them with a wrong key", async () => {
+  it("takes a GET and a POST of the vendor's SDK, which may find its project by IAM, and refuses them with a wrong key", async () => {
     const simulator = await start.simulator();
     const { jobId } = simulator.addJob({ projectId: 'p', durationMs: 0, outcome: 'Success' });
     const { accessKey, secretKey } = simulator.key;
     const sdk = (sk: string) => run(process.execPath, [support('vendor-sdk.mjs'), simulator.url, accessKey, sk, jobId]);
-    const { job, created } = JSON.parse((await sdk(secretKey)).stdout);
+    const { job, created, found } = JSON.parse((await sdk(secretKey)).stdout);
     expect(job.data).toMatchObject({ id: jobId, status: 'Success' });
     expect(created.data).toEqual({ id: created.job_id, name: 'fw-ü' });
-    expect(simulator.key.checked).toEqual({ right: 2, wrong: 0 });
+    expect(found.data).toEqual(job.data);
+    expect(simulator.key.checked).toEqual({ right: 4, wrong: 0 });
     await expect(sdk('wrong')).rejects.toThrow();
-    expect(simulator.key.checked).toEqual({ right: 2, wrong: 1 });
+    expect(simulator.key.checked).toEqual({ right: 4, wrong: 1 });
   });
 
   it('refuses a signed request whose body was changed on the way', async () => {
@@ -44,7 +45,7 @@ describe('the simulator', () => {
   (python === undefined ? it.skip : it)("is a Keystone to OpenStack's own client", async () => {
     const simulator = await start.simulator();
     const { user, password, domain, applicationCredential: app } = simulator.iam;
-    const args = [support('keystoneauth.py'), simulator.url, user, password, domain, app.id, app.secret];
+    const args = [support('keystoneauth.py'), simulator.url, user, password, domain, app.id, app.name, app.secret];
     const { stdout } = await run(python ?? '', args);
     expect(JSON.parse(stdout)).toEqual({
       versions: ['(3, 14)'],
@@ -53,7 +54,7 @@ describe('the simulator', () => {
       unscoped: null,
       domain,
       rescoped: 'q',
-      application: 'my-project',
+      application: ['my-project', 'my-project'],
       validated: 'p',
     });
   });

@@ -267,6 +267,8 @@ describe('the API', () => {
   it('allows no Content-Type but application/json, on a GET too', async () => {
     const answer = await ask(addJob(), { headers: { 'x-auth-token': simulator.token } });
     expect(errorOf(answer)).toEqual([400, 'APIGW.0106', expect.stringContaining('Content-Type')]);
+    const headers = { 'x-auth-token': simulator.token, 'content-type': 'application/json;charset=UTF-8' };
+    expect((await ask(addJob(), { headers })).statusCode).toBe(200);
   });
 
   it('creates a firewall, whose id is that of its job', async () => {
@@ -285,6 +287,11 @@ describe('the API', () => {
     expect((await call('/v2/not.an.id/firewall', options)).statusCode).toBe(400);
     expect(simulator.jobs()).toHaveLength(before);
   });
+});
+
+const byPassword = (user: object) => ({ identity: { methods: ['password'], password: { user } } });
+const byApplication = (application_credential: object) => ({
+  identity: { methods: ['application_credential'], application_credential },
 });
 
 describe('IAM', () => {
@@ -313,6 +320,75 @@ describe('IAM', () => {
     const { statusCode, headers, body } = await askFor(undefined);
     expect([statusCode, JSON.parse(body).token.project]).toEqual([201, undefined]);
     expect(simulator.iam.check(String(headers['x-subject-token']), 'p')).toBe('other-project');
+  });
+
+  const login = async (auth: object) => {
+    const { statusCode, headers, body } = await call('/v3/auth/tokens', {
+      method: 'POST',
+      body: JSON.stringify({ auth }),
+    });
+    return { statusCode, token: JSON.parse(body).token, id: String(headers['x-subject-token']) };
+  };
+
+  it.each<[string, (iam: Simulator['iam']) => object, object]>([
+    [
+      'the ids of user and domain',
+      ({ userId: id, password }) => byPassword({ id, password }),
+      { methods: ['password'] },
+    ],
+    [
+      'the id of the domain, explicitly unscoped',
+      ({ user: name, domainId: id, password }) => ({
+        ...byPassword({ name, password, domain: { id } }),
+        scope: { unscoped: {} },
+      }),
+      { methods: ['password'] },
+    ],
+    [
+      'its domain as scope',
+      ({ userId: id, password, domain: name }) => ({ ...byPassword({ id, password }), scope: { domain: { name } } }),
+      { domain: { id: 'simulator-domain-id' } },
+    ],
+    [
+      'an application credential by its id',
+      ({ applicationCredential: { id, secret } }) => byApplication({ id, secret }),
+      { methods: ['application_credential'], project: { id: 'my-project' } },
+    ],
+    [
+      'an application credential by its name and the user',
+      ({ applicationCredential: { name, secret }, userId }) => byApplication({ name, secret, user: { id: userId } }),
+      { project: { id: 'my-project' } },
+    ],
+  ])('takes %s', async (_what, auth, expected) => {
+    const { statusCode, token } = await login(auth(simulator.iam));
+    expect({ statusCode, token }).toMatchObject({ statusCode: 201, token: expected });
+  });
+
+  it('refuses an application credential by the name of another user', async () => {
+    const { name, secret } = simulator.iam.applicationCredential;
+    expect((await login(byApplication({ name, secret, user: { id: 'other' } }))).statusCode).toBe(401);
+  });
+
+  it('says what a token is good for, by GET and HEAD, and revokes it by DELETE', async () => {
+    const { id, token } = await login(byApplication(simulator.iam.applicationCredential));
+    const about = (method: 'GET' | 'HEAD' | 'DELETE', headers = { 'x-auth-token': id, 'x-subject-token': id }) =>
+      call('/v3/auth/tokens', { method, headers });
+    expect(JSON.parse((await about('GET')).body)).toEqual({ token });
+    expect(await about('HEAD')).toMatchObject({ statusCode: 200, body: '', headers: { 'x-subject-token': id } });
+    expect((await about('GET', { 'x-auth-token': 'other', 'x-subject-token': id })).statusCode).toBe(401);
+    expect((await about('GET', { 'x-auth-token': id, 'x-subject-token': 'other' })).statusCode).toBe(404);
+    expect((await about('DELETE')).statusCode).toBe(204);
+    expect((await about('GET')).statusCode).toBe(401);
+  });
+
+  it('lists catalogue, projects and domains for whoever has a token', async () => {
+    const { id, token } = await login(byApplication(simulator.iam.applicationCredential));
+    const list = async (path: string) => JSON.parse((await call(path, { headers: { 'x-auth-token': id } })).body);
+    expect(await list('/v3/auth/catalog')).toEqual({ catalog: token.catalog });
+    expect(await list('/v3/auth/projects')).toMatchObject({ projects: [{ id: 'my-project' }] });
+    expect(await list('/v3/projects?name=p')).toMatchObject({ projects: [{ id: 'p', name: 'p' }] });
+    expect(await list('/v3/auth/domains')).toMatchObject({ domains: [{ id: 'simulator-domain-id' }] });
+    expect((await call('/v3/auth/catalog', { headers: { 'x-auth-token': 'other' } })).statusCode).toBe(401);
   });
 });
 

@@ -1,12 +1,12 @@
-# Uses an IAM as OpenStack's own clients do. Arguments: URL without /v3, user, password, domain, and id and secret of an
-# application credential.
+# Uses an IAM as OpenStack's own clients do. Arguments: URL without /v3, user, password, domain, and id, name and
+# secret of an application credential.
 import json
 import sys
 
 from keystoneauth1 import discover, session
 from keystoneauth1.identity import v3
 
-url, user, password, domain, app_id, app_secret = sys.argv[1:]
+url, user, password, domain, app_id, app_name, app_secret = sys.argv[1:]
 by_password = v3.Password(
     auth_url=url + "/v3", username=user, password=password, user_domain_name=domain, project_id="p"
 )
@@ -25,6 +25,15 @@ by_application = session.Session(
         auth_url=url + "/v3", application_credential_id=app_id, application_credential_secret=app_secret
     )
 )
+by_name = session.Session(
+    auth=v3.ApplicationCredential(
+        auth_url=url,
+        application_credential_name=app_name,
+        application_credential_secret=app_secret,
+        username=user,
+        user_domain_name=domain,
+    )
+)
 validated = scoped.get(
     url + "/v3/auth/tokens", headers={"X-Subject-Token": scoped.get_token()}, authenticated=True
 ).json()
@@ -37,7 +46,7 @@ print(
             "unscoped": unscoped.get_project_id(),
             "domain": of_domain.auth.get_access(of_domain).domain_name,
             "rescoped": by_token.get_project_id(),
-            "application": by_application.get_project_id(),
+            "application": [by_application.get_project_id(), by_name.get_project_id()],
             "validated": validated["token"]["project"]["id"],
         }
     )

@@ -11,17 +11,23 @@ const client = new ClientBuilder((hcClient) => hcClient)
   .withCredential(new BasicCredentials().withAk(ak).withSk(sk).withProjectId('p'))
   .withEndpoint(url)
   .build();
-const send = (method, path, more = {}) =>
-  client.sendRequest({
-    method,
-    url: path,
-    contentType: 'application/json',
-    headers: {},
-    pathParams: {},
-    queryParams: {},
-    ...more,
-  });
+const request = (method, path, more = {}) => ({
+  method,
+  url: path,
+  contentType: 'application/json',
+  headers: {},
+  pathParams: {},
+  queryParams: {},
+  ...more,
+});
+const send = (...args) => client.sendRequest(request(...args));
 const job = await send('GET', `/v3/{project_id}/jobs/${jobId}`);
 const data = { name: 'fw-ü', flavor: { version: 'Standard' }, charge_info: { charge_mode: 'postPaid' } };
 const created = await send('POST', '/v2/{project_id}/firewall', { data, queryParams: { a: 'b c' } });
-process.stdout.write(JSON.stringify({ job, created }));
+// Without a project, the SDK asks IAM for the one that has the name of the region.
+const ofRegion = new ClientBuilder((hcClient) => hcClient)
+  .withCredential(new BasicCredentials().withAk(ak).withSk(sk).withIamEndpoint(url))
+  .withRegion({ id: 'p', endpoint: url, endpoints: [url] })
+  .build();
+const found = await ofRegion.sendRequest(request('GET', `/v3/{project_id}/jobs/${jobId}`));
+process.stdout.write(JSON.stringify({ job, created, found }));

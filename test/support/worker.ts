@@ -30,9 +30,9 @@ export function startWorker(redis: Redis, options: Partial<JobWorkerOptions> = {
       find: async () => undefined,
       publish: async ({ job }) => {
         ended.push(job.jobId);
-        return { entryId: '1-0', isNew: true };
+        return { entryId: '1-0', isNew: true, event: null };
       },
-      publishInvalid: async () => ({ entryId: '1-0', isNew: true }),
+      publishInvalid: async () => ({ entryId: '1-0', isNew: true, event: null }),
     },
     events,
     ...options,

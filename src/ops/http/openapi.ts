@@ -42,15 +42,17 @@ const parameters = (place: 'path' | 'query', schema: z.ZodObject) =>
     required: place === 'path',
     schema: jsonSchema(field, 'input'),
   }));
+const otherOrigin = wrong('A web page of another origin has sent this.');
 /** Needs no token. */
 const open: never[] = [];
 
 /** The description of our HTTP: OpenAPI 3.1 (https://spec.openapis.org/oas/v3.1.1.html), by the schemas that check it. */
 export function openapi(version: string): object {
+  const fault = { 500: wrong('A fault of cfw-job-poller; its log says more.') };
   const guarded = {
     401: wrong('HTTP_TOKEN is set, and was not shown.'),
     421: wrong('HTTP_TOKEN is not set, and the Host header does not name loopback.'),
-    500: wrong('A fault of cfw-job-poller; its log says more.'),
+    ...fault,
     503: wrong('Redis is away or refuses. Trying again is safe.'),
   };
   return {
@@ -99,7 +101,7 @@ export function openapi(version: string): object {
           responses: {
             202: json('In the queue, or ended before.', 'EnqueueAnswer'),
             400: wrong('Something is invalid; nothing was enqueued.'),
-            403: wrong('A web page of another origin has sent this.'),
+            403: otherOrigin,
             413: wrong('The body has more than 1 MiB.'),
             415: wrong('The body is not application/json.'),
             ...guarded,
@@ -138,6 +140,7 @@ export function openapi(version: string): object {
           responses: {
             200: json('Where it stands now.', 'JobAnswer'),
             400: wrong('An id is invalid.'),
+            403: otherOrigin,
             404: wrong('It is not known: never enqueued, or ended longer ago than EVENT_DEDUP_TTL.'),
             ...guarded,
           },
@@ -179,7 +182,11 @@ export function openapi(version: string): object {
           operationId: 'readiness',
           summary: 'Whether it can do its work',
           security: open,
-          responses: { 200: json('It can.', 'Readiness'), 503: json('It cannot; each check says why.', 'Readiness') },
+          responses: {
+            200: json('It can.', 'Readiness'),
+            503: json('It cannot; each check says why.', 'Readiness'),
+            ...fault,
+          },
         },
       },
       '/metrics': {
@@ -187,7 +194,7 @@ export function openapi(version: string): object {
           operationId: 'metrics',
           summary: 'Metrics for Prometheus',
           security: open,
-          responses: { 200: { description: 'Its text format.', content: { 'text/plain': {} } } },
+          responses: { 200: { description: 'Its text format.', content: { 'text/plain': {} } }, ...fault },
         },
       },
     },

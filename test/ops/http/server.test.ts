@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { Validator } from '@seriousme/openapi-schema-validator';
+import { createHttpServer } from '../../../src/ops/http/server.js';
+import { createLogger } from '../../../src/ops/logger.js';
 import { ask } from '../../support/ask.js';
 import { eventually } from '../../support/eventually.js';
 import { TestRedis, useRedis } from '../../support/redis.js';
@@ -253,9 +255,30 @@ describe('web pages', () => {
     const by = async (origin: string) =>
       (await ask(url, '/v1/jobs', { method: 'POST', headers: { origin }, body: { jobId: 'j' } })).status;
     for (const origin of ['https://example.com', 'null', 'http://127.0.0.1:1']) expect(await by(origin)).toBe(403);
+    const headers = { origin: 'https://example.com' };
+    expect((await ask(url, `/v1/jobs/${PROJECT}/j`, { method: 'DELETE', headers })).status).toBe(403);
     expect(await server.redis.client.keys('{cfw}:cfw-jobs:*.*')).toEqual([]);
     expect(await by(url)).toBe(202);
   });
+});
+
+it('a fault of ours is answered as documented, and told by the log only', async () => {
+  const fault = async () => {
+    throw new Error('inner workings');
+  };
+  let log = '';
+  const logger = createLogger('error', { write: (line) => (log += line) });
+  const http = createHttpServer({ metrics: fault, readiness: fault, logger } as never);
+  const url = await http.listen({ host: '127.0.0.1', port: 0 });
+  try {
+    for (const path of ['/metrics', '/readyz']) {
+      const { status, text } = await ask(url, path);
+      expect([status, text]).toEqual([500, expect.not.stringContaining('inner workings')]);
+    }
+  } finally {
+    await http.close();
+  }
+  expect(log).toContain('inner workings');
 });
 
 describe('GET /openapi.json', () => {
