@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** What names a domain or a project. */
 export const reference = z.union([z.object({ id: z.string() }), z.object({ name: z.string() })]);
