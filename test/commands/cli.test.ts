@@ -43,6 +43,9 @@ describe('standard output', () => {
     expect(stderr).toMatch(/^cfw-job-poller: .*ENOSPC.*\n$/);
     expect(code).toBe(1);
     expect(shell('$CLI enqueue a/b 2> /dev/full').code).toBe(2);
+    // Each page would say it.
+    shell('seq 1 500 | $CLI enqueue - > /dev/null');
+    expect(shell('$CLI list --limit 500 > /dev/full')).toEqual({ code: 1, stderr });
   });
 
   it('whose reader has stalled holds little of what watch prints, and SIGTERM ends it', async () => {
