@@ -231,6 +231,8 @@ function addTrialCommands(program: Command, { terminal, setExitCode, untilStoppe
 }
 
 async function main(): Promise<void> {
+  // Counts if Node finds nothing left to do before a command has ended.
+  process.exitCode = FAILED;
   endOnUncaught();
   // BullMQ prints what it thinks of Redis's version and eviction policy; `doctor` and the sidecar's log say what we think.
   console.warn = () => {};

@@ -33,21 +33,36 @@ export interface ClientObserver {
   readonly onToken?: (outcome: TokenOutcome) => void;
   /** A token or key was issued: its end, and whether it took the place of an earlier one. Static kinds never report. */
   readonly onIssued?: (issued: { expiresAt: Date; isRenewal: boolean }) => void;
+  /** A token or key was asked for in vain, though nothing is refused: what gives them is away, or its file is no good. */
+  readonly onNotIssued?: (failure: { code: string; httpStatus: number | null; message: string }) => void;
 }
 
 /** The client with the credential that is configured, and how to close both. */
 export function createClient(
   config: Pick<Config, 'cfw' | 'credentials'>,
-  { onCredentialState = () => {}, onToken = () => {}, onIssued = () => {} }: ClientObserver = {},
+  {
+    onCredentialState = () => {},
+    onToken = () => {},
+    onIssued = () => {},
+    onNotIssued = () => {},
+  }: ClientObserver = {},
 ): { client: CfwClient; credential: Credential; close: () => void } {
   const { requestTimeoutMs, proxy, endpoint, ca } = config.cfw;
   // A client without an endpoint would send credentials nowhere at best.
   if (endpoint === '') throw new Error('the endpoint of CFW is not known: discover() comes first');
   const https = new HttpPool({ requestTimeoutMs, ca });
-  const credential = createCredential(config.credentials, https, (event) => {
+  const credential: Credential = createCredential(config.credentials, https, (event) => {
     onToken(event.outcome);
     if (event.outcome === 'issued') {
       onIssued({ expiresAt: new Date(event.expiresAt), isRenewal: event.isRenewal });
+    } else if (!event.error.refused) {
+      const { code, httpStatus, message } = event.error;
+      const secrets = credential.secrets().filter((text) => text !== '');
+      onNotIssued({
+        code,
+        httpStatus,
+        message: secrets.reduce((text, one) => text.replaceAll(one, '[secret]'), message),
+      });
     }
   });
   const client = new CfwClient({

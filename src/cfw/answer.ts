@@ -19,7 +19,7 @@ export interface ErrorResponse {
 }
 
 /** @returns the value, or undefined if the text is no JSON. */
-export function parseJson(text: string): unknown {
+function parseJson(text: string): unknown {
   try {
     return JSON.parse(text.startsWith(BOM) ? text.slice(1) : text);
   } catch {

@@ -42,6 +42,11 @@ export function createHttp({ requestTimeoutMs, proxy, ca }: HttpOptions): { http
     const { request: send } = url.protocol === 'https:' ? https : http;
     const call = send(url, { agent, headers, maxHeaderSize, method, setHost }, onResponse);
     connections.watch(call);
+    // got hands this event on, so Node leaves the connection to us: nothing else would close it, or end the call.
+    call.once('upgrade', (_response, socket) => {
+      socket.destroy();
+      call.emit('error', Object.assign(new Error('the other side switched protocols'), { code: 'HTTP_101' }));
+    });
     return call;
   };
 

@@ -68,7 +68,7 @@ export function stopWithoutOutput(stop: AbortController): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (logs) return;
     if (error.code !== 'EPIPE') {
-      complain(`standard output: ${error.message}`);
+      if (!outputFailed) complain(`standard output: ${error.message}`);
       outputFailed = true;
     }
     stop.abort();

@@ -38,7 +38,12 @@ export async function waitForAll(
   terminal: Terminal,
 ): Promise<WaitOutcome> {
   const redis = await commandRedis(config.redis);
-  const waiter = new CfwJobWaiter({ redis, stream: config.events.stream });
+  let isWaiting = false;
+  const onError = ({ message }: Error) => {
+    if (!isWaiting) process.stderr.write(`Redis cannot be read, waiting for it: ${message}\n`);
+    isWaiting = true;
+  };
+  const waiter = new CfwJobWaiter({ redis, stream: config.events.stream, onError });
   const until = Date.now() + timeoutMs;
   const one = async (job: WatchedJob): Promise<WaitOutcome> => {
     const name = `${job.projectId}/${job.jobId}`;

@@ -80,7 +80,7 @@ export interface Config extends BaseConfig {
   readonly http: { readonly host: string; readonly port: number; readonly token: Secret | undefined };
   /** Whether polls and events are counted for each project by itself. */
   readonly metrics: { readonly projectLabel: boolean };
-  /** The secrets that were read from files, by the name of the variable, such as `REDIS_URL_FILE`. */
+  /** The secrets that were read from files, by the name of the variable, such as `REDIS_URL_FILE` or `OS_CLOUD (auth.password)`. */
   readonly secretFiles: Readonly<Record<string, Secret>>;
 }
 
@@ -121,7 +121,7 @@ export function loadConfig(env: Environment): Config {
     worker: { concurrency: whole.WORKER_CONCURRENCY },
     http: { host: whole.HTTP_HOST, port: whole.HTTP_PORT, token: secrets.HTTP_TOKEN },
     metrics: { projectLabel: whole.METRICS_PROJECT_LABEL },
-    secretFiles,
+    secretFiles: { ...secretFiles, ...identity.secretFiles },
   });
 }
 

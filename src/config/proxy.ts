@@ -45,7 +45,7 @@ function parseProxy(name: string, value: string): string {
     credentials = `${encodeURIComponent(user)}:${encodeURIComponent(password.join(':'))}@`;
   }
   const url = `${scheme.toLowerCase()}://${credentials}${host}`;
-  if (!/^https?$/i.test(scheme) || /[\s\\]/.test(host) || !URL.canParse(url)) {
+  if (!/^https?$/i.test(scheme) || /[\s\\]|:$/.test(host) || !URL.canParse(url)) {
     throw new ConfigError([
       `${name} is invalid (its value is not shown): expected http://[user:password@]host:port, or https:// for a proxy that is itself reached by TLS`,
     ]);

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
 import type { RedisConfig, TlsConfig } from '../config/index.js';
 import { isCluster, type RedisClient } from './client.js';
-import { CLUSTER_RETRIES, retryForEver } from './copy.js';
+import { CLUSTER_RETRIES, retryForEver, SENTINEL_ANSWER_MS } from './copy.js';
 import { isDemoted, RedisUnavailableError } from './errors.js';
 
 const COMMON = {
@@ -96,15 +96,18 @@ export async function commandRedis(config: RedisConfig): Promise<RedisClient> {
   redis.on('error', (error: Error) => {
     cause = error;
   });
-  // The bound of connecting does not cover a Redis that takes the connection and is silent.
+  // The bound of connecting does not cover a Redis that takes the connection and is silent. That ioredis is disconnected
+  // does not settle what it has promised, for a Cluster that is down or by Sentinels that are silent.
   let isLate = false;
-  const late = setTimeout(() => {
-    isLate = true;
-    redis.disconnect();
-  }, FIRST_ANSWER_MS);
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      isLate = true;
+      reject(new Error('no answer'));
+    }, FIRST_ANSWER_MS);
+  });
   try {
-    await redis.connect();
-    await redis.ping();
+    await Promise.race([redis.connect().then(() => redis.ping()), late]);
   } catch (error) {
     const where = address(config, redis);
     redis.disconnect();
@@ -112,7 +115,7 @@ export async function commandRedis(config: RedisConfig): Promise<RedisClient> {
     const reason = silent ?? cause?.lastNodeError ?? cause ?? (error as Error);
     throw new RedisUnavailableError(`${where} cannot be used: ${reason.message || reason.name}`, { cause: reason });
   } finally {
-    clearTimeout(late);
+    clearTimeout(timer);
   }
   connected = true;
   return redis;
@@ -176,6 +179,7 @@ function connect(config: RedisConfig, { retry, lazyConnect, ...patience }: Patie
           name: config.name,
           ...(config.sentinelPassword === undefined ? {} : { sentinelPassword: config.sentinelPassword.reveal() }),
           ...(options.tls === undefined ? {} : { sentinelTLS: options.tls, enableTLSForSentinelMode: true }),
+          sentinelCommandTimeout: SENTINEL_ANSWER_MS,
           // A master that is cut off, but does not know it yet, is left as soon as the Sentinels have chosen another.
           failoverDetector: true,
           sentinelRetryStrategy: retry,

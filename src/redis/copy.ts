@@ -44,6 +44,9 @@ const KEPT_OF_CLUSTER: readonly string[] = [
 /** In a failover commands are sent again and again until the new master is known: that takes seconds, seldom minutes. */
 export const CLUSTER_RETRIES = { maxRedirections: 200, retryDelayOnFailover: 250, retryDelayOnClusterDown: 250 };
 
+/** A Sentinel that is silent for longer is passed over, in milliseconds; ioredis would wait for it for ever. */
+export const SENTINEL_ANSWER_MS = 2_000;
+
 /** The pause before a service's connection is made again; it never gives up. */
 export const retryForEver = (times: number) => Math.min(100 * 2 ** Math.min(times, 5), 2_000);
 
@@ -53,6 +56,7 @@ const NEEDED = {
   retryStrategy: retryForEver,
   keepAlive: 10_000,
   connectTimeout: 10_000,
+  sentinelCommandTimeout: SENTINEL_ANSWER_MS,
   // A server that is blocked in a read, or gone without a word, does not answer the end of a connection; it is not waited for.
   disconnectTimeout: 50,
 } satisfies RedisOptions;

@@ -65,24 +65,24 @@ export async function inspectRedis(redis: RedisClient): Promise<RedisFinding[]> 
 
 function judge(where: string, info: Readonly<Record<string, string>>): RedisFinding[] {
   const findings: RedisFinding[] = [];
-  const {
-    redis_version: version = '0',
-    maxmemory = '0',
-    maxmemory_policy: policy = 'noeviction',
-    aof_enabled: aof,
-    role,
-  } = info;
+  const { redis_version: version, maxmemory = '0', maxmemory_policy: policy, aof_enabled: aof, role } = info;
+  // What stands between us and Redis may answer INFO by itself.
+  const missing = ['redis_version', 'maxmemory_policy', 'aof_enabled'].filter((name) => info[name] === undefined);
+  if (missing.length > 0) {
+    const message = `${where}: INFO does not show ${missing.join(', ')}, so it cannot be checked whether it is set up safely`;
+    findings.push({ severity: 'warn', message });
+  }
   if (role === 'slave') {
     const message = `${where} is a replica, which takes no writes: point REDIS_URL to its master`;
     findings.push({ severity: 'replica', message });
   }
-  if (isOlder(version, OLDEST_VERSION)) {
+  if (version !== undefined && isOlder(version, OLDEST_VERSION)) {
     findings.push({
       severity: 'refuse',
       message: `${where} is version ${version}; expected ${OLDEST_VERSION} or newer`,
     });
   }
-  if (policy !== 'noeviction') {
+  if (policy !== undefined && policy !== 'noeviction') {
     const advice = 'set maxmemory-policy to noeviction';
     findings.push(
       maxmemory === '0'

@@ -191,6 +191,20 @@ describe('a name that is not looked up in time', () => {
   });
 });
 
+describe('another side that switches protocols without being asked', () => {
+  it('costs a failed call, and its connection is closed', async () => {
+    const open = new Set<Socket>();
+    const cfw = await rawServer((socket) => {
+      open.add(socket.on('close', () => open.delete(socket)));
+      socket.write('HTTP/1.1 101 X\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n');
+    });
+    const client = clientFor(cfw.url);
+    for (let n = 0; n < 3; n += 1)
+      expect(await client.getJob(JOB)).toMatchObject({ kind: 'transient', code: 'HTTP_101' });
+    await eventually(() => open.size === 0, { what: 'the end of the connections' });
+  });
+});
+
 describe('more calls than there are connections', () => {
   it('end in time too where the other side is silent', async () => {
     let isSilent = false;

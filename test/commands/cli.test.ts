@@ -6,6 +6,7 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from '@jest/globals';
+import { startPrivateRedis } from '../../src/demo/private-redis.js';
 import { CLI, run } from '../support/command.js';
 import { append } from '../support/events.js';
 import { eventually } from '../support/eventually.js';
@@ -43,6 +44,9 @@ describe('standard output', () => {
     expect(stderr).toMatch(/^cfw-job-poller: .*ENOSPC.*\n$/);
     expect(code).toBe(1);
     expect(shell('$CLI enqueue a/b 2> /dev/full').code).toBe(2);
+    // Each page would say it.
+    shell('seq 1 500 | $CLI enqueue - > /dev/null');
+    expect(shell('$CLI list --limit 500 > /dev/full')).toEqual({ code: 1, stderr });
   });
 
   it('whose reader has stalled holds little of what watch prints, and SIGTERM ends it', async () => {
@@ -130,9 +134,22 @@ describe('the command', () => {
     const stopped = start.command(['enqueue', 'x'], env);
     await eventually(() => sockets.length > 0);
     expect(await stopped.kill('SIGINT')).toEqual({ code: null, signal: 'SIGINT' });
-    const { code, stderr } = await run(['status', 'x'], env);
-    expect(stderr).toBe(`cfw-job-poller: Redis at ${redis} cannot be used: no answer within 5 s\n`);
-    expect(code).toBe(1);
+    const cluster = await startPrivateRedis({ args: ['--cluster-enabled', 'yes'] });
+    start.onEnd(() => cluster.stop());
+    const [server, sentinel, noSlots] = await Promise.all([
+      run(['status', 'x'], env),
+      run(['status', 'x'], { CFW_PROJECT_ID: PROJECT, REDIS_SENTINELS: redis, REDIS_SENTINEL_NAME: 'm' }),
+      // ioredis never answers for a Cluster that is down; Node would end with code 0 then.
+      run(['enqueue', 'x'], {
+        CFW_PROJECT_ID: PROJECT,
+        REDIS_CLUSTER: `127.0.0.1:${cluster.port}`,
+        REDIS_PASSWORD: cluster.password,
+      }),
+    ]);
+    expect(server.stderr).toBe(`cfw-job-poller: Redis at ${redis} cannot be used: no answer within 5 s\n`);
+    expect(sentinel.stderr).toMatch(/^cfw-job-poller: Redis "m" by the Sentinels at \S+ cannot be used: .*\n$/);
+    expect(noSlots.stderr).toMatch(/^cfw-job-poller: Redis Cluster at \S+ cannot be used: .*\n$/);
+    expect([server.code, sentinel.code, noSlots.code]).toEqual([1, 1, 1]);
   });
 
   it.each([

@@ -2,6 +2,7 @@ import { createServer } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it } from '@jest/globals';
+import { checkDurability } from '../../src/commands/doctor/durability.js';
 import { run } from '../support/command.js';
 import { TestRedis, useRedis } from '../support/redis.js';
 import { selfSigned } from '../support/self-signed.js';
@@ -30,7 +31,7 @@ describe('cfw-job-poller doctor', () => {
     expect(of('configuration')).toEqual(['ok', 'complete']);
     expect(of('redis')).toEqual(['ok', 'it answers, drops no keys, and has an append-only file']);
     expect(of('redis durability')).toEqual(['ok', expect.stringMatching(/^appendfsync always: /)]);
-    expect(of('redis permissions')[0]).toBe('ok');
+    expect(of('redis permissions')).toEqual(['ok', 'tried and allowed: hashes, sorted sets, lists, streams, scripts']);
     expect(of('CFW reachability')[0]).toBe('ok');
     expect(of('clock')).toEqual(['ok', 'as that of CFW']);
     expect(of('credentials')).toEqual(['ok', expect.stringMatching(/^token: CFW accepts them \(CFW\.00200005 /)]);
@@ -60,6 +61,26 @@ describe('cfw-job-poller doctor', () => {
       expect.stringMatching(/appendfsync was not checked \(NOPERM/),
     ]);
     expect(narrow.stdout).not.toMatch(/nothing is lost/);
+  });
+
+  it('warns of an append-only file that is not synced during rewrites, and asks a silent Redis no further', async () => {
+    const redisWith = (config: (name: string) => string) => ({
+      isCluster: false,
+      options: { host: 'redis', port: 6379 },
+      config: async (_get: string, name: string) => [name, config(name)],
+    });
+    const settings = new Map([
+      ['appendonly', 'yes'],
+      ['appendfsync', 'always'],
+      ['no-appendfsync-on-rewrite', 'yes'],
+    ]);
+    expect(await checkDurability(redisWith((name) => settings.get(name) as string) as never)).toEqual([
+      { subject: 'redis durability', state: 'warn', text: expect.stringMatching(/rewritten; set it to no/) },
+    ]);
+    const silent = redisWith(() => {
+      throw new Error('Command timed out');
+    });
+    await expect(checkDurability(silent as never)).rejects.toThrow('Redis does not answer any more');
   });
 
   it('lists every problem of the configuration, and looks at Redis all the same', async () => {

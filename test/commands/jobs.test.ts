@@ -1,6 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { run } from '../support/command.js';
 import { eventually } from '../support/eventually.js';
+import { startProxy } from '../support/proxy.js';
 import { useRedis } from '../support/redis.js';
 import { environment, PROJECT, useCleanUp } from '../support/sidecar.js';
 
@@ -57,6 +59,23 @@ describe('list, wait and cancel', () => {
     expect(JSON.parse(status.stdout)).toMatchObject({ state: 'failed', event: { data: { reason: 'CANCELLED' } } });
     const list = await run(['list', '--state', 'failed', '--limit', '1'], base());
     expect(list.stdout).toMatch(new RegExp(`^failed .* CANCELLED .*${long}\\n$`));
+  });
+
+  it.each([['wait', 'job-1'], ['watch']])('%s says once that Redis went away, and waits for it', async (...args) => {
+    const url = new URL(server.redis.url);
+    const proxy = await startProxy(Number(url.port));
+    start.onEnd(() => proxy.stop());
+    url.port = String(proxy.port);
+    await run(['enqueue', 'job-1'], base());
+    const command = start.command(args, { ...base(), REDIS_URL: url.href });
+    const reads = async () => / cmd=xread /.test(String(await server.redis.client.client('LIST')));
+    await eventually(reads, { what: 'its read' });
+    await proxy.stop();
+    await eventually(() => command.stderr !== '', { what: 'what it says' });
+    // Time for more tries.
+    await sleep(500);
+    expect(command.stderr).toMatch(/^Redis cannot be read, waiting for it: .*ECONNREFUSED.*\n$/);
+    expect(command.process.exitCode).toBe(null);
   });
 
   it.each([

@@ -163,9 +163,17 @@ describe('a profile of the SDKs', () => {
     expect(other.credentials.source.kind === 'aksk' && other.credentials.source.securityToken?.reveal()).toBe('U');
     file('profile', '[basic]\nak = A\nsk = rotated\n');
     expect([source.secretKey.refresh(), source.secretKey.reveal()]).toEqual([true, 'rotated']);
-    // A file that is being written changes nothing.
+    // A file that is being written changes nothing, and is told by its variable.
+    const problems: (string | undefined)[] = [];
+    config.secretFiles['HUAWEICLOUD_SDK_CREDENTIALS_FILE (sk)']?.onFileState((problem) => problems.push(problem));
     file('profile', '[basic]\n');
     expect([source.secretKey.refresh(), source.secretKey.reveal()]).toEqual([false, 'rotated']);
+    expect(problems).toEqual(['is empty']);
+    expect(Object.keys(other.secretFiles).map((name) => name.split(' ')[1])).toEqual([
+      '(ak)',
+      '(sk)',
+      '(security_token)',
+    ]);
   });
 
   it('gives a login by OpenID Connect', () => {
@@ -218,6 +226,7 @@ describe('a cloud of clouds.yaml', () => {
     // YAML takes it for a number.
     expect(source.identity.password.reveal()).toBe('12345');
     expect(source.identity.user).toEqual({ name: 'u', domain: { name: 'd' } });
+    expect(config.secretFiles['OS_CLOUD (auth.password)']).toBe(source.identity.password);
   });
 
   it.each<[string, string, string]>([

@@ -101,6 +101,8 @@ describe('the proxy of a URL', () => {
     'http://u:hunter2@proxy.test:x',
     'http://u:hunter2@a b',
     'u:hunter2@a\\b',
+    'http://',
+    'http:/proxy.test:3128',
   ])('is refused, with the variable named and the value not shown: %s', (value) => {
     const load = (name: string) => () => proxyFor('https://a.test', { [name]: value });
     for (const name of ['HTTPS_PROXY', 'https_proxy', 'ALL_PROXY']) {

@@ -32,12 +32,25 @@ describe('a look at Redis', () => {
     });
   });
 
+  const redisWith = (info: string) => ({
+    isCluster: false,
+    options: { host: 'redis', port: 6379 },
+    info: async () => info,
+  });
+
+  it('warns of what INFO does not show', async () => {
+    expect(await inspectRedis(redisWith('# Server\r\nredis_version:7.2.4\r\n') as never)).toEqual([
+      {
+        severity: 'warn',
+        message: expect.stringMatching(/INFO does not show maxmemory_policy, aof_enabled, so it cannot/),
+      },
+    ]);
+    expect(await inspectRedis(redisWith('') as never)).toMatchObject([{ severity: 'warn' }]);
+  });
+
   it('refuses an old one', async () => {
-    const answers = (version: string) => ({
-      isCluster: false,
-      options: { host: 'redis', port: 6379 },
-      info: async () => `# Server\r\nredis_version:${version}\r\naof_enabled:1\r\n`,
-    });
+    const answers = (version: string) =>
+      redisWith(`# Server\r\nredis_version:${version}\r\nmaxmemory_policy:noeviction\r\naof_enabled:1\r\n`);
     const refused = await inspectRedis(answers('6.0.16') as never);
     expect(refused).toEqual([
       { severity: 'refuse', message: 'Redis at redis:6379 is version 6.0.16; expected 6.2.0 or newer' },

@@ -1,6 +1,6 @@
 import type { Response } from 'got';
 import * as z from 'zod';
-import { parseJson } from '../answer.js';
+import { readJson } from '../answer.js';
 import { retryAfter } from '../errors.js';
 import type { HttpClient } from '../http.js';
 import { CredentialError, GATEWAY_PAUSES_MS, type SourceObserver } from './credential.js';
@@ -105,17 +105,13 @@ export interface SourceAnswer {
 export async function askSource(http: HttpClient, name: string, request: SourceRequest): Promise<SourceAnswer> {
   const { method, url, headers = {}, body, timeoutMs } = request;
   try {
-    const {
-      statusCode,
-      headers: answered,
-      body: text,
-    } = await http<string>(url, {
+    const answer = await http<string>(url, {
       method,
       headers: { ...headers },
       ...(body === undefined ? {} : { body }),
       ...(timeoutMs === undefined ? {} : { timeout: { connect: timeoutMs, request: timeoutMs } }),
     });
-    return { httpStatus: statusCode, headers: answered, text, body: parseJson(text) };
+    return { httpStatus: answer.statusCode, headers: answer.headers, text: answer.body, body: readJson(answer) };
   } catch (cause) {
     const { code = 'UNEXPECTED', message } = cause as NodeJS.ErrnoException;
     throw new CredentialError({

@@ -1,5 +1,5 @@
 import { isCluster, type RedisClient } from '../../redis/index.js';
-import { type DoctorFinding, ok, warn } from './finding.js';
+import { type DoctorFinding, ok, throwIfSilent, warn } from './finding.js';
 
 const SUBJECT = 'redis durability';
 
@@ -14,8 +14,10 @@ export async function checkDurability(redis: RedisClient): Promise<DoctorFinding
         // INFO has shown that already.
         if (appendonly === 'no') return [];
         const [, appendfsync] = (await server.config('GET', 'appendfsync')) as readonly string[];
-        return [judge(where, appendfsync)];
+        const [, pauses] = (await server.config('GET', 'no-appendfsync-on-rewrite')) as readonly string[];
+        return [judge(where, appendfsync, pauses === 'yes')];
       } catch (error) {
+        throwIfSilent(error);
         // Managed Redis has the command under another name, or not at all.
         return [notKnown(where, (error as Error).message)];
       }
@@ -24,9 +26,15 @@ export async function checkDurability(redis: RedisClient): Promise<DoctorFinding
   return findings.flat();
 }
 
-function judge(where: string, appendfsync: string | undefined): DoctorFinding {
+function judge(where: string, appendfsync: string | undefined, pausesInRewrites: boolean): DoctorFinding {
   switch (appendfsync) {
     case 'always':
+      if (pausesInRewrites) {
+        return warn(
+          SUBJECT,
+          `${where} has no-appendfsync-on-rewrite yes: a crash of the machine may lose what was acknowledged while the append-only file was rewritten; set it to no to lose nothing`,
+        );
+      }
       return ok(SUBJECT, 'appendfsync always: what was acknowledged survives a crash of the machine');
     case 'everysec':
       return warn(

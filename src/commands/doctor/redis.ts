@@ -3,7 +3,7 @@ import type { BaseConfig } from '../../config/index.js';
 import type { RedisClient, RedisFinding } from '../../redis/index.js';
 import { commandRedis, inspectRedis } from '../../redis/index.js';
 import { checkDurability } from './durability.js';
-import { type DoctorFinding, fail, ok, warn } from './finding.js';
+import { type DoctorFinding, fail, ok, throwIfSilent, warn } from './finding.js';
 
 /** Looks at Redis: whether it is there, whether it keeps what it is given, and whether we may do what we have to. */
 export async function checkRedis(config: BaseConfig): Promise<DoctorFinding[]> {
@@ -49,8 +49,7 @@ async function checkPermissions(redis: RedisClient, { queue, events }: BaseConfi
   const refused: string[] = [];
   for (const [name, attempt] of Object.entries(attempts)) {
     await attempt().catch((error: Error) => {
-      // Each further one would take as long.
-      if (error.message === 'Command timed out') throw new Error('Redis does not answer any more', { cause: error });
+      throwIfSilent(error);
       refused.push(`${name} (${error.message})`);
     });
   }
@@ -58,7 +57,9 @@ async function checkPermissions(redis: RedisClient, { queue, events }: BaseConfi
   for (const used of [key, `${key}:zset`, `${key}:list`, stream, `${stream}:memory`]) {
     await redis.del(used).catch(() => {});
   }
-  if (refused.length === 0) return [ok('redis permissions', 'all that is needed is allowed')];
+  if (refused.length === 0) {
+    return [ok('redis permissions', `tried and allowed: ${Object.keys(attempts).join(', ')}`)];
+  }
   return [
     fail(
       'redis permissions',

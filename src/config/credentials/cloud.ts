@@ -17,10 +17,12 @@ class CloudFile {
   readonly name: string;
   readonly files: readonly string[];
   readonly #clouds: readonly Tree[];
+  readonly #secretFiles: Reading['secretFiles'];
 
-  constructor(name: string, files: readonly string[]) {
+  constructor(name: string, files: readonly string[], secretFiles: Reading['secretFiles']) {
     this.name = name;
     this.files = files;
+    this.#secretFiles = secretFiles;
     this.#clouds = files.map((file) => cloudIn(readFileSync(file, 'utf8'), name) ?? {});
   }
 
@@ -37,7 +39,9 @@ class CloudFile {
   secret(path: string): Secret | undefined {
     const file = this.files[this.#indexOf(path)];
     if (file === undefined || this.value(path) === undefined) return undefined;
-    return Secret.fromFile(file, { pick: (text) => textAt(cloudIn(text, this.name) ?? {}, path) ?? '' });
+    const followed = Secret.fromFile(file, { pick: (text) => textAt(cloudIn(text, this.name) ?? {}, path) ?? '' });
+    this.#secretFiles[`OS_CLOUD (${path})`] = followed;
+    return followed;
   }
 
   #indexOf(path: string): number {
@@ -64,7 +68,7 @@ export function readCloud(reading: Reading): Found | undefined {
   const secure = beside ?? firstOf(['secure.yaml', 'secure.yml']);
   let cloud: CloudFile;
   try {
-    cloud = new CloudFile(name, secure === undefined ? [file] : [file, secure]);
+    cloud = new CloudFile(name, secure === undefined ? [file] : [file, secure], reading.secretFiles);
   } catch (error) {
     // The message of the parser shows the line, which may hold a password.
     const { code = 'no YAML' } = error as { code?: string };

@@ -1,4 +1,5 @@
 import { ID_PATTERN } from '../../lib/id.js';
+import type { Secret } from '../../lib/secret.js';
 import type { Given, Parsed, Secrets } from '../environment.js';
 import { proxyFor } from '../proxy.js';
 import { CREDENTIAL_KINDS, type CredentialKind, REGION_PATTERN, SECRET_VARIABLES } from '../variables.js';
@@ -37,6 +38,8 @@ export interface Identity {
   /** What has to be asked first; undefined if everything is known. */
   readonly discovery: DiscoveryConfig | undefined;
   readonly ca: string | undefined;
+  /** The secrets that follow a file which holds more than them. */
+  readonly secretFiles: Readonly<Record<string, Secret>>;
 }
 
 interface Kind {
@@ -85,7 +88,8 @@ export function readIdentity(
   problems: string[],
 ): Identity | undefined {
   const kind = choose(parsed, given, problems);
-  const reading = kind === undefined ? undefined : { kind, parsed, secrets, given, problems };
+  const secretFiles: Reading['secretFiles'] = {};
+  const reading = kind === undefined ? undefined : { kind, parsed, secrets, given, problems, secretFiles };
   const found = reading === undefined ? undefined : KINDS[reading.kind].read(reading);
   const role = reading === undefined || found === undefined ? undefined : readRole(reading, found);
   const place = readPlace(parsed, given, kind, found, problems);
@@ -101,6 +105,7 @@ export function readIdentity(
       role,
     },
     ca: found.ca,
+    secretFiles,
     ...place,
   };
 }

@@ -12,7 +12,7 @@ type Section = Readonly<Record<string, unknown>>;
 
 /** `~/.huaweicloud/credentials`, or the file that is named. */
 export function readProfile(reading: Reading): Found | undefined {
-  const { parsed, problems } = reading;
+  const { parsed, problems, secretFiles } = reading;
   const named = parsed.HUAWEICLOUD_SDK_CREDENTIALS_FILE;
   const file = named ?? join(homedir(), '.huaweicloud', 'credentials');
   const profile = parsed.HUAWEICLOUD_SDK_PROFILE ?? 'basic';
@@ -55,8 +55,12 @@ export function readProfile(reading: Reading): Found | undefined {
     return undefined;
   }
   // The file is followed when it changes, as that of any secret is.
-  const secret = (key: string) =>
-    Secret.fromFile(file, { pick: (now) => textOf(sectionOf(now, profile) ?? {}, key) ?? '' });
+  const secret = (key: string) => {
+    const pick = (now: string) => textOf(sectionOf(now, profile) ?? {}, key) ?? '';
+    const followed = Secret.fromFile(file, { pick });
+    secretFiles[`HUAWEICLOUD_SDK_CREDENTIALS_FILE (${key})`] = followed;
+    return followed;
+  };
   return {
     source: {
       kind: 'aksk',

@@ -11,6 +11,8 @@ export interface Reading {
   readonly secrets: Secrets;
   readonly given: Given;
   readonly problems: string[];
+  /** Secrets that follow a file, by the variable that names it and by their place in it. */
+  readonly secretFiles: Record<string, Secret>;
 }
 
 /** Other names for the same value, as tools around the vendor's and OpenStack's have them. */

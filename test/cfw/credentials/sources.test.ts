@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { IncomingHttpHeaders } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { findInCatalogue } from '../../../src/cfw/credentials/catalogue.js';
 import { ecsAgencySource } from '../../../src/cfw/credentials/ecs-agency.js';
@@ -53,7 +54,8 @@ function sourceOf(answer: (call: Call) => Answer): Promise<string> {
       };
       calls.push(call);
       const { status = 200, headers = {}, body } = answer(call);
-      response.writeHead(status, headers).end(typeof body === 'string' ? body : JSON.stringify(body));
+      const isWritten = typeof body === 'string' || Buffer.isBuffer(body);
+      response.writeHead(status, headers).end(isWritten ? body : JSON.stringify(body));
     });
   });
 }
@@ -99,6 +101,15 @@ describe('pod identity', () => {
   ])('tells %s from others', async (_what, status, body, error) => {
     const uri = await sourceOf(() => ({ status, body }));
     await expect(podIdentitySource({ uri, tokenFile: tokenFile('t') }, http).ask()).rejects.toMatchObject(error);
+  });
+
+  it.each<[string, (text: string) => Buffer, Record<string, string>]>([
+    ['compressed', (text) => gzipSync(text), { 'content-encoding': 'gzip' }],
+    ['with a byte order mark', (text) => Buffer.from(`\uFEFF${text}`), {}],
+    ['in UTF-16', (text) => Buffer.from(`\uFEFF${text}`, 'utf16le'), {}],
+  ])('is read %s, too, as proxies may make it', async (_what, form, headers) => {
+    const uri = await sourceOf(() => ({ headers, body: form(JSON.stringify(answer().body)) }));
+    expectKey(await podIdentitySource({ uri, tokenFile: tokenFile('t') }, http).ask());
   });
 
   it('says which file is away', async () => {
