@@ -221,7 +221,7 @@ export function changes() {
 const IN_FLIGHT = 5_000;
 
 /** Many jobs in flight with a quota of a third of the polls that the learned schedule wants at the default price. */
-export function underQuota(distribution: Distribution, inFlight = IN_FLIGHT) {
+export function underQuota(distribution: Distribution, { inFlight = IN_FLIGHT, untilMs = 3_000_000 } = {}) {
   const knowledge = memoryOf(distribution, LEARNED_JOBS).knowledge(0);
   const wanted = learn(knowledge);
   if (wanted === undefined) throw new Error('too little is known');
@@ -235,7 +235,7 @@ export function underQuota(distribution: Distribution, inFlight = IN_FLIGHT) {
       memory: memoryOf(distribution, LEARNED_JOBS),
       // The memory was filled by then.
       fromMs: 1_500_000,
-      untilMs: 3_000_000,
+      untilMs,
       random: repeatable(3),
     });
     return { ...averages(noticed), waitedP99Ms: quantile(waitedMs, 0.99) };

@@ -264,8 +264,9 @@ describe('keys that end', () => {
         const calls = issuer.calls();
         expect([kind, calls.every(({ status }) => status < 300)]).toEqual([kind, true]);
         const tookMs = (calls.at(-1)?.at ?? 0) - (calls[0]?.at ?? 0);
-        // One for each 60 % of a life (75 % for tokens), the first, and one for the revocation.
-        expect([kind, calls.length <= 2 + tookMs / (0.6 * LIFE_MS)]).toEqual([kind, true]);
+        // One for each 60 % of a life (75 % for tokens), the first, and one for the revocation. Measured where they arrive, so a
+        // slow machine may bring them nearer to one another.
+        expect([kind, calls.length <= 3 + tookMs / (0.6 * LIFE_MS)]).toEqual([kind, true]);
       }),
     );
   });
