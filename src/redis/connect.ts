@@ -203,6 +203,25 @@ function connect(config: RedisConfig, { retry, lazyConnect, ...patience }: Patie
   }
 }
 
+/** A server that takes the connection, and then says nothing for so long, is not waited for; in milliseconds. */
+const HANDSHAKE_MS = 12_000;
+
+/**
+ * ioredis bounds the connecting, but not the wait for what it asks first. A proxy whose server is away takes connections and says
+ * nothing, and may keep them when the server is back. A server that loads its data is asked every 10 s at least, and answers.
+ */
+function boundHandshake(redis: Redis): void {
+  redis.on('connect', () => {
+    const { stream } = redis;
+    let { bytesRead } = stream;
+    const timer = setInterval(() => {
+      if (redis.stream !== stream || redis.status !== 'connect') clearInterval(timer);
+      else if (stream.bytesRead > bytesRead) ({ bytesRead } = stream);
+      else stream.destroy(new Error(`Redis has not answered for ${HANDSHAKE_MS / 1_000} s`));
+    }, HANDSHAKE_MS).unref();
+  });
+}
+
 type Login = Pick<RedisOptions, 'username' | 'password'>;
 
 /** User and password as they are now: the file of a secret is read again. */
@@ -238,6 +257,7 @@ function decoded(text: string): string {
  */
 function keepLogin(redis: Redis, login: () => Login): Redis {
   const { connect, duplicate } = redis;
+  boundHandshake(redis);
   redis.connect = ((callback) => {
     Object.assign(redis.options, login());
     return connect.call(redis, callback);

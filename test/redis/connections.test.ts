@@ -264,4 +264,17 @@ describe('the connection of a sidecar', () => {
     await redis.quit();
     expect(await last).toBe(51);
   });
+
+  it('is made anew if what has taken it says nothing', async () => {
+    const proxy = await startProxy(port(), { silent: 1 });
+    ends.push(() => proxy.stop());
+    const url = new URL(server.redis.url);
+    url.port = `${proxy.port}`;
+    const redis = serviceRedis(loadBaseConfig({ REDIS_URL: url.href }).redis);
+    const errors: string[] = [];
+    redis.on('error', ({ message }) => errors.push(message));
+    ends.push(() => redis.disconnect());
+    expect(await redis.ping()).toBe('PONG');
+    expect(errors).toEqual(['Redis has not answered for 12 s']);
+  });
 });

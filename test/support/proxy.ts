@@ -10,10 +10,17 @@ export interface Proxy {
   stop(): Promise<void>;
 }
 
-export async function startProxy(targetPort: number): Promise<Proxy> {
+/** @param silent so many connections are taken, and lead nowhere. */
+export async function startProxy(targetPort: number, { silent = 0 } = {}): Promise<Proxy> {
   const sockets = new Set<Socket>();
   let target = targetPort;
+  let taken = 0;
   const server = createServer((socket) => {
+    taken += 1;
+    if (taken <= silent) {
+      sockets.add(socket.resume());
+      return;
+    }
     const onward = connect(target, '127.0.0.1');
     for (const [one, other] of [
       [socket, onward],
