@@ -21,7 +21,10 @@ describe('the runbook', () => {
     const rows = [...(table.split('\n## ')[0] ?? '').matchAll(/^\| (?:… with )?`([^`…]+)`/gm)];
     const listed = rows.map(([, message = '']) => message).filter((message) => message !== 'msg');
     expect(listed.length).toBeGreaterThan(10);
-    const all = sources.join('\n').replaceAll(/\$\{DEAD_AFTER_S\}/g, '10');
+    const all = sources
+      .join('\n')
+      .replaceAll(/\$\{DEAD_AFTER_S\}/g, '10')
+      .replaceAll(/\$\{HANDSHAKE_MS \/ 1_000\}/g, '12');
     expect(listed.filter((message) => !all.includes(message))).toEqual([]);
   });
 });
