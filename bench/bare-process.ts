@@ -1,6 +1,7 @@
-/** What a call costs without any queue: got in a loop, as one would set it up; with OURS, as it is set up here. */
+/** What a call costs without any queue: got in a loop, or paced; as one would set it up, or with OURS as it is set up here. */
 import { Agent } from 'node:http';
 import got from 'got';
+import { Redis } from 'ioredis';
 import { createHttp } from '../src/cfw/index.js';
 import { answer } from './processes.js';
 import { usageMeter } from './usage.js';
@@ -14,7 +15,10 @@ const http = process.env.OURS
       retry: { limit: 0 },
       throwHttpErrors: false,
     });
-const { CFW_ENDPOINT: endpoint, CFW_AUTH_TOKEN: token = '' } = process.env;
+const { CFW_ENDPOINT: endpoint, CFW_AUTH_TOKEN: token = '', REDIS_URL = '' } = process.env;
+
+/** As little as one can write down of a poll: when the job is due again. */
+const WRITE = "return redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])";
 
 answer({
   usage,
@@ -31,5 +35,24 @@ answer({
     };
     await Promise.all(Array.from({ length: concurrency }, runner));
     return polls;
+  },
+  /** Makes so many calls a second, those of a slot together, until the process is ended. */
+  paced: ({ callsPerSecond, slotMs, withScript }: { callsPerSecond: number; slotMs: number; withScript: boolean }) => {
+    const redis = withScript ? new Redis(REDIS_URL, { enableAutoPipelining: true }) : undefined;
+    redis?.defineCommand('writeDown', { numberOfKeys: 1, lua: WRITE });
+    const commands = redis as unknown as
+      | { writeDown(key: string, at: number, jobId: string): Promise<number> }
+      | undefined;
+    let calls = 0;
+    const one = async (jobId: string) => {
+      JSON.parse((await http.get(`${endpoint}/v3/bench/jobs/${jobId}`, { headers: { 'X-Auth-Token': token } })).body);
+      await commands?.writeDown('{cfw}:floor', Date.now(), jobId);
+    };
+    const begunAt = performance.now();
+    setInterval(() => {
+      for (const due = ((performance.now() - begunAt) * callsPerSecond) / 1_000; calls < due; calls += 1) {
+        void one(`job-${calls % 3_000}`);
+      }
+    }, slotMs);
   },
 });

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { floor } from './fleet-floor.js';
 import { idle } from './fleet-idle.js';
 import { type FleetPart, jobIds, report, sum } from './fleet-part.js';
 import { share } from './fleet-share.js';
@@ -19,7 +20,15 @@ const SECONDS = 20;
 /** Until the jobs of a burst have had their first poll, or the backlog stands, and V8 has compiled what runs often. */
 const WARM_UP_MS = 30_000;
 
-const PARTS: Record<string, (part: FleetPart) => Promise<Row[]>> = { polls, idle, timeouts, kills, share, upgrade };
+const PARTS: Record<string, (part: FleetPart) => Promise<Row[]>> = {
+  polls,
+  floor,
+  idle,
+  timeouts,
+  kills,
+  share,
+  upgrade,
+};
 
 /** What many sidecars on one queue cost, idle and at work, and what becomes of it when one is killed. */
 export async function fleet(setting: Setting, options: BenchOptions) {

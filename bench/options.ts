@@ -23,7 +23,7 @@ export const USAGE = `npm run bench -- [section…] [options]
   --seconds N    length of a measurement
   --sizes A,B    sidecars on one queue (fleet, limiter), or jobs in flight (in-flight)
   --limits A,B   calls a second; 0 is no limit (fleet, limiter, throughput)
-  --parts A,B    parts of fleet: polls, idle, timeouts, kills, share, upgrade; of throughput: command
+  --parts A,B    parts of fleet: polls, floor, idle, timeouts, kills, share, upgrade; of throughput: command
   --rounds N     how often throughput and footprint measure each way`;
 
 /** @throws {Error} with one line for the first option that is wrong. */
