@@ -145,14 +145,9 @@ export class Pacer {
   #nextTurn(): number {
     const now = performance.now();
     if (this.#rate === Number.POSITIVE_INFINITY) return now;
-    const at = this.#nextAt > now ? this.#onBeat(now) : now;
-    return this.#rate > 0 && at < this.#validUntil ? at : Number.POSITIVE_INFINITY;
-  }
-
-  /** When the next turn comes, which is not due yet. */
-  #onBeat(now: number): number {
     const beat = this.#beat(now);
-    return beat === undefined ? this.#nextAt : nextBeat(beat, this.#nextAt);
+    const at = Math.max(now, beat === undefined ? this.#nextAt : nextBeat(beat, this.#nextAt));
+    return this.#rate > 0 && at < this.#validUntil ? at : Number.POSITIVE_INFINITY;
   }
 
   #moment(at: number): Promise<void> {
@@ -170,13 +165,11 @@ export class Pacer {
     return now - this.#fullSince > FULL_MS ? this.#rhythm : undefined;
   }
 
-  /** What was due before this has passed unused. On the beat that is what was due before the last period. */
+  /** What was due before this has passed unused. Once calls are made together, that is what was for a beat before the last one. */
   #earliest(now: number): number {
+    const earliest = now - CATCH_UP_MS;
     const beat = this.#beat(now);
-    if (beat === undefined) return now - CATCH_UP_MS;
-    const { periodMs, at } = beat;
-    const sinceBeatMs = (now - at) % periodMs;
-    return sinceBeatMs <= CATCH_UP_MS ? now - sinceBeatMs - periodMs : now - CATCH_UP_MS;
+    return beat === undefined ? earliest : nextBeat(beat, earliest) - beat.periodMs;
   }
 }
 

@@ -90,6 +90,22 @@ describe('the pacer', () => {
     expect(new Set(early.map(Math.round)).size).toBeGreaterThan(60);
   });
 
+  it('leaves a turn that has come between two beats to the next one', async () => {
+    const pacer = new Pacer();
+    const rhythm = { periodMs: 400, at: performance.now() };
+    pacer.grant(10, FOR_EVER, rhythm);
+    const begunAt = performance.now();
+    await turnsFor(pacer, 1_300);
+    const offBeat: number[] = [];
+    while (performance.now() < begunAt + 3_000) {
+      const turn = pacer.take();
+      if (turn === undefined) await sleep(5);
+      // Whoever takes it may be late.
+      else if ((turn.at - rhythm.at) % 400 > 200) offBeat.push(turn.at - begunAt);
+    }
+    expect(offBeat).toEqual([]);
+  });
+
   it('wakes all that waits for one beat at the same moment, and nothing waits after a stop', async () => {
     const pacer = new Pacer();
     // Without a rhythm each job leaves at once.
