@@ -29,8 +29,8 @@ const OWED_RECHECK_MS = 60_000;
 
 /**
  * Keeps the deadlines of all jobs of a queue in a sorted set of Redis, and ends the jobs whose deadline passes in the backlog:
- * waiting, prioritized, in a paused queue, delayed by their producer, parked and not fetched, or the parent of a flow. Only the housekeeper does so;
- * a job that a worker is on is ended by that worker.
+ * waiting, prioritized, in a paused queue, delayed by their producer, parked and not fetched, or the parent of a flow. Only the
+ * housekeeper does so; a job that a worker is on is ended by that worker.
  */
 export class DeadlineWatch {
   readonly #options: DeadlineWatchOptions;
