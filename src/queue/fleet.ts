@@ -1,10 +1,9 @@
 import { readFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { defineScript, type RedisClient } from '../redis/index.js';
 import type { RedisClock } from './clock.js';
 import type { Pacer, Rhythm } from './pacer.js';
 
-/** How often a process speaks, in milliseconds; more often while it has fewer calls than it could make. */
+/** How often a process speaks, in milliseconds; more often while it has fewer calls than it could make, and shares change. */
 const SPEAK_MS = 1_000;
 const SPEAK_WHEN_SHORT_MS = 500;
 /** A share, and the lease of the housekeeper, end so long after the process spoke last, in milliseconds. */
@@ -53,6 +52,9 @@ export class Fleet {
   readonly #stop = new AbortController();
   #found = '';
   #size = 1;
+  /** Calls a second, as of the last answer, and whether that was as before. */
+  #share = 0;
+  #isSettled = false;
   #isWaiting = false;
   #silentS = 0;
   #answeredAt = performance.now();
@@ -99,7 +101,7 @@ export class Fleet {
       await this.#speakOnce().catch((error) => {
         if (!signal.aborted) this.#options.onError(error);
       });
-      const pauseMs = this.#options.pacer.isShort ? SPEAK_WHEN_SHORT_MS : SPEAK_MS;
+      const pauseMs = this.#options.pacer.isShort && !this.#isSettled ? SPEAK_WHEN_SHORT_MS : SPEAK_MS;
       await this.#pause(pauseMs);
     }
   }
@@ -118,7 +120,9 @@ export class Fleet {
     clock.measured(micros / 1_000, sentAt);
     // Redis counted the lease from a later moment, so this end comes first.
     if (ratePerSecond > 0) pacer.grant(share, sentAt + LEASE_MS, this.#rhythm(share, place));
+    this.#isSettled = size === this.#size && share === this.#share && share > 0;
     this.#size = size;
+    this.#share = share;
     this.#found = (await onAnswer({ isHousekeeper: isHousekeeper === 1, found, counter })) ?? '';
   }
 
@@ -139,14 +143,13 @@ export class Fleet {
   /** Waits until the next word is due, or until it is asked to hurry and a quarter of a second has passed. */
   async #pause(ms: number): Promise<void> {
     const { signal } = this.#stop;
-    const soon = Math.min(ms, SPEAK_WHEN_SHORT_MS / 2);
-    await sleep(soon, undefined, { signal, ref: false }).catch(() => {});
-    if (signal.aborted || ms <= soon) return;
+    if (signal.aborted) return;
+    const soonAt = performance.now() + SPEAK_WHEN_SHORT_MS / 2;
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ms - soon).unref();
+      let timer = setTimeout(resolve, ms).unref();
       this.#wake = () => {
         clearTimeout(timer);
-        resolve();
+        timer = setTimeout(resolve, signal.aborted ? 0 : soonAt - performance.now()).unref();
       };
     });
     this.#wake = undefined;
