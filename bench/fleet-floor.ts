@@ -9,7 +9,7 @@ const SLOT_MS = 30;
 const WARM_UP_MS = 30_000;
 const SECONDS = 20;
 
-/** What a poll by got and Redis cannot cost less than, at the pace of one sidecar: calls without any queue or schedule. */
+/** What calls by got, set up as usual, cost alone and with a script of Redis, at the pace of one sidecar and without any queue. */
 export async function floor({ setting, options }: FleetPart): Promise<Row[]> {
   const rows: Row[] = [];
   const seconds = options.seconds ?? SECONDS;

@@ -221,7 +221,7 @@ export class SimulatedIam {
     this.#serveLists(server, signatureProblem);
   }
 
-  /** What whoever shows a token, or has signed with a key, may use. */
+  /** What a token, or the key of a signature, gives access to. */
   #serveLists(server: SimulatorServer, signatureProblem: (request: SimulatorRequest) => string | undefined): void {
     const known = (answer: (request: SimulatorRequest) => object) => {
       return async (request: SimulatorRequest, reply: SimulatorReply) => {
