@@ -1,12 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Queue } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { loadBaseConfig } from '../../src/config/index.js';
 import { RedisClock } from '../../src/queue/clock.js';
 import type { JobWorker, JobWorkerOptions } from '../../src/queue/index.js';
 import { Intake } from '../../src/queue/intake.js';
 import { Pacer } from '../../src/queue/pacer.js';
 import { Slots } from '../../src/queue/slots.js';
 import { QueueStore, type Taken } from '../../src/queue/store.js';
+import { serviceRedis } from '../../src/redis/index.js';
 import { eventually } from '../support/eventually.js';
 import { useRedis } from '../support/redis.js';
 import { enqueue as add, RUNNING, SUCCESS, startWorker as start } from '../support/worker.js';
@@ -50,6 +53,30 @@ describe('a worker', () => {
     expect(polls).toHaveLength(40);
     expect(errors).toEqual([]);
     expect(await worker.stop()).toBe(true);
+  });
+
+  it('with more to do than its limit allows asks Redis less than once for each call', async () => {
+    const redis = serviceRedis(loadBaseConfig({ REDIS_URL: server.redis.url }).redis) as Redis;
+    let calls = 0;
+    const { worker } = start(redis, {
+      ratePerSecond: 100,
+      schedule: () => 60_000,
+      poll: async () => {
+        calls += 1;
+        // The answers to calls that were made together come one by one.
+        await sleep(10 + (calls % 3) * 5);
+        return RUNNING;
+      },
+    });
+    await enqueue(700);
+    await eventually(() => calls > 250, { what: 'that its calls are made together' });
+    const reads = async () =>
+      Number(/total_reads_processed:(\d+)/.exec(await server.redis.client.info('stats'))?.[1] ?? Number.NaN);
+    const [readsBefore, callsBefore] = [await reads(), calls];
+    await sleep(2_000);
+    expect(((await reads()) - readsBefore) / (calls - callsBefore)).toBeLessThan(0.8);
+    await worker.stop();
+    redis.disconnect();
   });
 
   it('whose fetch never returns tells for how long jobs have been due, and begins anew by itself', async () => {
