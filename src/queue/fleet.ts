@@ -55,6 +55,8 @@ export class Fleet {
   /** Calls a second, as of the last answer, and whether that was as before. */
   #share = 0;
   #isSettled = false;
+  /** Whether it could have made more calls before its last word. */
+  #isShort = false;
   #isWaiting = false;
   #silentS = 0;
   #answeredAt = performance.now();
@@ -101,8 +103,7 @@ export class Fleet {
       await this.#speakOnce().catch((error) => {
         if (!signal.aborted) this.#options.onError(error);
       });
-      const pauseMs = this.#options.pacer.isShort && !this.#isSettled ? SPEAK_WHEN_SHORT_MS : SPEAK_MS;
-      await this.#pause(pauseMs);
+      await this.#pause(this.#isShort && !this.#isSettled ? SPEAK_WHEN_SHORT_MS : SPEAK_MS);
     }
   }
 
@@ -114,6 +115,7 @@ export class Fleet {
     const used = (taken * 1_000) / Math.max(SPEAK_WHEN_SHORT_MS / 2, sentAt - this.#spokeAt);
     const want = refused ? ratePerSecond : Math.min(ratePerSecond, Math.ceil(used * 1.25) + 1);
     this.#spokeAt = sentAt;
+    this.#isShort = refused;
     const [micros, share, isHousekeeper, size, place, found, counter] = await this.#answer(
       this.#speak(key, counterKey, id, want, ratePerSecond, LEASE_MS, this.#found),
     );

@@ -137,11 +137,6 @@ export class Pacer {
     return report;
   }
 
-  /** Whether a turn was refused since the last report. */
-  get isShort(): boolean {
-    return this.#refused;
-  }
-
   #nextTurn(): number {
     const now = performance.now();
     if (this.#rate === Number.POSITIVE_INFINITY) return now;

@@ -163,6 +163,17 @@ describe('a process of the fleet', () => {
     expect(Math.min(apart, 60 - apart)).toBeGreaterThan(25);
   });
 
+  it('speaks once a second when its share has settled, though it has more to do than it may', async () => {
+    const { pacer, answers } = start('a', 100);
+    const busy = setInterval(() => pacer.missed(), 20);
+    await eventually(() => answers.length > 2);
+    const [before, begunAt] = [answers.length, performance.now()];
+    await sleep(4_000);
+    clearInterval(busy);
+    // While shares change it is twice a second.
+    expect(answers.length - before).toBeLessThanOrEqual(Math.floor((performance.now() - begunAt) / 1_000) + 1);
+  });
+
   it('is the housekeeper alone, until it leaves', async () => {
     const a = start('a', 0);
     await eventually(() => a.answers.length > 0);
