@@ -51,9 +51,8 @@ export function openTunnel(options: TunnelOptions, onEnd: (error: Error | null, 
   };
   const timer = setTimeout(() => end(new ProxyError('ETIMEDOUT', `${stage} within ${timeoutMs} ms`)), timeoutMs);
 
-  request.once('connect', ({ statusCode = 0 }, socket: Socket, head: Buffer) => {
-    opened = socket;
-    if (ended) return socket.destroy();
+  const onAnswer = (statusCode: number, socket: Socket, head: Buffer) => {
+    if (ended) return;
     if (statusCode < 200 || statusCode > 299) {
       const hint = statusCode === 407 ? '; check user and password of the proxy' : '';
       return end(
@@ -73,12 +72,54 @@ export function openTunnel(options: TunnelOptions, onEnd: (error: Error | null, 
       secured.off('close', closed);
       end(null);
     });
+  };
+  request.once('connect', ({ statusCode = 0 }, socket: Socket, head: Buffer) => {
+    opened = socket;
+    if (ended) return socket.destroy();
+    if (!isInterim(statusCode)) return onAnswer(statusCode, socket, head);
+    readFinalAnswer(socket, head, onAnswer, () =>
+      end(new ProxyError('PROXY_MALFORMED', 'the proxy gave no final answer to CONNECT')),
+    );
   });
   request.on('error', (error: NodeJS.ErrnoException) => {
     end(new ProxyError(error.code ?? 'EPROXY', `the proxy cannot be reached: ${error.message}`, error));
   });
   request.end();
   return () => end(new ProxyError('ABORTED', 'the connection through the proxy was given up'));
+}
+
+/** Another answer follows (RFC 9110, 15.2). One that switches protocols is the last. */
+const isInterim = (statusCode: number) => statusCode >= 100 && statusCode <= 199 && statusCode !== 101;
+
+/** Headers of further answers to CONNECT have this many bytes at the most. */
+const MAX_ANSWER_BYTES = 65_536;
+
+/**
+ * Reads what follows an interim answer to CONNECT: Node takes that for the last one, and leaves the rest to us.
+ *
+ * @param onProblem is called if the connection breaks, or what comes is no answer.
+ */
+function readFinalAnswer(
+  socket: Socket,
+  head: Buffer,
+  onAnswer: (statusCode: number, socket: Socket, head: Buffer) => void,
+  onProblem: () => void,
+): void {
+  let bytes = head;
+  const read = () => {
+    for (let chunk = socket.read(); chunk !== null; chunk = socket.read()) bytes = Buffer.concat([bytes, chunk]);
+    for (;;) {
+      const end = bytes.indexOf('\r\n\r\n');
+      if (end < 0) return bytes.length > MAX_ANSWER_BYTES ? onProblem() : undefined;
+      const statusCode = Number(/^HTTP\/1\.[01] (\d{3})/.exec(bytes.toString('latin1', 0, end))?.[1] ?? 0);
+      bytes = bytes.subarray(end + 4);
+      if (isInterim(statusCode)) continue;
+      socket.off('readable', read).off('error', onProblem).off('close', onProblem);
+      return statusCode === 0 ? onProblem() : onAnswer(statusCode, socket, bytes);
+    }
+  };
+  socket.on('readable', read).on('error', onProblem).on('close', onProblem);
+  read();
 }
 
 function connectRequest({ proxy, host, port }: TunnelOptions): ClientRequest {

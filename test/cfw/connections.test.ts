@@ -2,6 +2,7 @@ import dns from 'node:dns';
 import { createServer as createHttpServer, type IncomingMessage } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { createServer as createTlsServer } from 'node:tls';
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { CfwClient } from '../../src/cfw/client.js';
 import type { Credential } from '../../src/cfw/credentials/credential.js';
@@ -10,6 +11,7 @@ import { tokenCredential } from '../../src/cfw/credentials/token.js';
 import { createHttp } from '../../src/cfw/http.js';
 import { Secret } from '../../src/lib/secret.js';
 import { eventually } from '../support/eventually.js';
+import { selfSigned } from '../support/self-signed.js';
 import { useServers } from './servers.js';
 
 const JOB = { projectId: 'project-1', jobId: 'job-1' };
@@ -110,6 +112,7 @@ describe('a proxy that stalls', () => {
         socket.on('close', () => clearInterval(drip));
       },
     ],
+    ['gives interim answers only', (socket) => socket.write('HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 X\r\n\r\n')],
     ['connects, and nothing comes', (socket) => socket.write('HTTP/1.1 200 OK\r\n\r\n')],
   ];
 
@@ -170,6 +173,51 @@ describe('a proxy', () => {
       code: 'PROXY_HTTP_407',
       httpStatus: null,
       message: /user and password/,
+    });
+  });
+
+  it('may begin its answer with interim ones', async () => {
+    const plain = Number(new URL((await rawServer((socket) => reply(socket))).url).port);
+    const secure = await servers.listen(createTlsServer(selfSigned()));
+    let target = plain;
+    const proxy = await proxyServer((socket) => {
+      const tunnel = connect(target, '127.0.0.1');
+      tunnel.on('error', () => socket.destroy()).on('close', () => socket.destroy());
+      socket.on('close', () => tunnel.destroy());
+      // In pieces, so that the last answer does not come along with the first.
+      socket.write('HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hi');
+      setTimeout(() => {
+        socket.write('nts\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\n');
+        tunnel.pipe(socket).pipe(tunnel);
+      }, 50);
+      return true;
+    });
+    const client = clientFor('http://192.0.2.1', { proxy: proxy.url });
+    expect(await client.getJob(JOB)).toEqual(RUNNING);
+    expect(await client.getJob(JOB)).toEqual(RUNNING);
+    expect(proxy.targets).toHaveLength(1);
+    target = secure;
+    // It came as far as the certificate.
+    expect(await clientFor('https://192.0.2.1', { proxy: proxy.url }).getJob(JOB)).toMatchObject({
+      code: 'DEPTH_ZERO_SELF_SIGNED_CERT',
+    });
+  });
+
+  it.each<readonly [string, string, object]>([
+    ['a refusal', 'HTTP/1.1 407 No\r\n\r\n', { code: 'PROXY_HTTP_407' }],
+    ['no HTTP', 'hello\r\n\r\n', { code: 'PROXY_MALFORMED' }],
+    ['no end', 'x'.repeat(70_000), { code: 'PROXY_MALFORMED' }],
+  ])('fails a call when an interim answer is followed by %s', async (_what, rest, failure) => {
+    const proxy = await proxyServer((socket) => socket.write(`HTTP/1.1 100 Continue\r\n\r\n${rest}`) !== undefined);
+    const client = clientFor('http://192.0.2.1', { proxy: proxy.url });
+    expect(await client.getJob(JOB)).toMatchObject({ kind: 'transient', httpStatus: null, ...failure });
+    await eventually(() => proxy.open.size === 0, { what: 'the end of the connection' });
+  });
+
+  it('fails a call when it closes the connection after an interim answer', async () => {
+    const proxy = await proxyServer((socket) => socket.end('HTTP/1.1 100 Continue\r\n\r\n') !== undefined);
+    expect(await clientFor('http://192.0.2.1', { proxy: proxy.url }).getJob(JOB)).toMatchObject({
+      code: 'PROXY_MALFORMED',
     });
   });
 
