@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { BaseConfig } from '../config/index.js';
+import { type BaseConfig, ConfigError } from '../config/index.js';
 import { parseRequests } from '../queue/index.js';
 import { readJobIds } from './job-ids.js';
 import { withProducer } from './producer.js';
@@ -33,6 +33,7 @@ export async function enqueue(
   terminal: Terminal,
 ): Promise<WaitOutcome> {
   const ids = await readJobIds(jobIds);
+  if (ids.length === 0) throw new ConfigError(['no job ids were given']);
   const watchId = again ? randomUUID() : undefined;
   const requests = ids.map((jobId) => ({ jobId, projectId: project, timeoutMs, metadata, watchId }));
   // What is wrong with the input is said also while Redis is away.

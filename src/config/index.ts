@@ -111,11 +111,11 @@ export function loadConfig(env: Environment): Config {
   if (problems.length > 0 || identity === undefined) throw new ConfigError(problems);
 
   const whole = parsed as Parsed;
-  const { credentials, discovery, ca, projectId, endpoint = '' } = identity;
+  const { credentials, discovery, ca, projectId, endpoint = '', proxy } = identity;
   return freeze({
     ...baseConfig(whole, secrets, tls),
     projectId,
-    cfw: { ...placeOf(endpoint), requestTimeoutMs: whole.CFW_REQUEST_TIMEOUT, ca },
+    cfw: { endpoint: endpoint.replace(/\/+$/, ''), proxy, requestTimeoutMs: whole.CFW_REQUEST_TIMEOUT, ca },
     credentials,
     discovery,
     worker: { concurrency: whole.WORKER_CONCURRENCY },
@@ -147,18 +147,16 @@ export function withDiscovered(
       `CFW_ENDPOINT: the catalogue of IAM has "${endpoint}", which is plain http beyond loopback; set CFW_ENDPOINT, or CFW_ALLOW_HTTP=true`,
     ]);
   }
+  const problems: string[] = [];
+  const proxy = proxyFor(endpoint, problems);
+  if (problems.length > 0) throw new ConfigError(problems);
   return freeze({
     ...config,
-    cfw: { ...config.cfw, ...placeOf(endpoint) },
+    cfw: { ...config.cfw, endpoint: endpoint.replace(/\/+$/, ''), proxy },
     projectId: projectId !== undefined && isProjectId(projectId) ? projectId : undefined,
     discovery: undefined,
   });
 }
-
-const placeOf = (endpoint: string) => ({
-  endpoint: endpoint.replace(/\/+$/, ''),
-  proxy: endpoint === '' ? undefined : proxyFor(endpoint),
-});
 
 /** What is wrong with variables taken together; a variable that is wrong by itself is left to its own problem. */
 function problemsTogether(parsed: Partial<Parsed>, given: Given): string[] {

@@ -2,7 +2,6 @@ import { BlockList, isIP } from 'node:net';
 import { domainToASCII } from 'node:url';
 import { isLoopback } from '../lib/loopback.js';
 import { Secret } from '../lib/secret.js';
-import { ConfigError } from './error.js';
 
 /** Environment variables; an empty one counts as not set. */
 type Variables = Readonly<Record<string, string | undefined>>;
@@ -11,10 +10,10 @@ type Variables = Readonly<Record<string, string | undefined>>;
  * The proxy that `HTTPS_PROXY` or `HTTP_PROXY`, else `ALL_PROXY`, names for a URL, unless `NO_PROXY` exempts its host. Names
  * may be in lower case, which goes first. Loopback is never asked for through a proxy.
  *
+ * @param problems gets one that names the variable, and never its value, if that is no URL of an http or https proxy.
  * @returns a URL that can be parsed, user and password percent-encoded.
- * @throws {ConfigError} naming the variable, and never its value, if that is no URL of an http or https proxy.
  */
-export function proxyFor(address: string, env: Variables = process.env): Secret | undefined {
+export function proxyFor(address: string, problems: string[], env: Variables = process.env): Secret | undefined {
   const { protocol, hostname, port } = new URL(address);
   if (isLoopback(hostname)) return undefined;
   const scheme = protocol === 'https:' ? 'https' : 'http';
@@ -22,7 +21,12 @@ export function proxyFor(address: string, env: Variables = process.env): Secret 
   if (found === undefined) return undefined;
   const noProxy = variable(env, 'no_proxy')?.value ?? '';
   if (isExempt(hostname, port === '' ? (scheme === 'https' ? 443 : 80) : Number(port), noProxy)) return undefined;
-  return new Secret(parseProxy(found.name, found.value));
+  const url = parseProxy(found.value);
+  if (url !== undefined) return new Secret(url);
+  const problem = `${found.name} is invalid (its value is not shown): expected http://[user:password@]host:port, or https:// for a proxy that is itself reached by TLS`;
+  // CFW and IAM mostly have the same one.
+  if (!problems.includes(problem)) problems.push(problem);
+  return undefined;
 }
 
 function variable(env: Variables, name: string): { name: string; value: string } | undefined {
@@ -36,7 +40,7 @@ function variable(env: Variables, name: string): { name: string; value: string }
 /** The last @ ends the password, whatever that holds: passwords are written into this variable as they are. */
 const PROXY = /^(?:([a-z][a-z\d+.-]*):\/\/)?(?:(.*)@)?([^@/?#]+)(?:[/?#][^@]*)?$/is;
 
-function parseProxy(name: string, value: string): string {
+function parseProxy(value: string): string | undefined {
   // Without a scheme it is an http proxy, as for curl, also for https URLs.
   const [, scheme = 'http', userinfo, host = ''] = PROXY.exec(value) ?? [];
   let credentials = '';
@@ -45,12 +49,8 @@ function parseProxy(name: string, value: string): string {
     credentials = `${encodeURIComponent(user)}:${encodeURIComponent(password.join(':'))}@`;
   }
   const url = `${scheme.toLowerCase()}://${credentials}${host}`;
-  if (!/^https?$/i.test(scheme) || /[\s\\]|:$/.test(host) || !URL.canParse(url)) {
-    throw new ConfigError([
-      `${name} is invalid (its value is not shown): expected http://[user:password@]host:port, or https:// for a proxy that is itself reached by TLS`,
-    ]);
-  }
-  return url;
+  const isProxy = /^https?$/i.test(scheme) && !/[\s\\]|:$/.test(host) && URL.canParse(url);
+  return isProxy ? url : undefined;
 }
 
 /** What is not percent-encoded is taken as it is. */

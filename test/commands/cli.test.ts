@@ -115,6 +115,22 @@ describe('the command', () => {
     expect(stderr).not.toMatch(/\n\s+at /);
   });
 
+  it.each<Record<string, string>>([
+    { CFW_ENDPOINT: 'https://cfw.example.com' },
+    { OS_AUTH_URL: 'https://iam.example.com' },
+    { CFW_ENDPOINT: 'https://cfw.example.com', OS_AUTH_URL: 'https://iam.example.com', OS_PASSWORD: 'p' },
+  ])('names an invalid proxy among all other problems, once: %j', async (where) => {
+    const { code, stderr } = await run(['start'], {
+      ...where,
+      HTTPS_PROXY: 'socks5://u:hunter2@proxy',
+      POLL_TIMEOUT: 'forever',
+    });
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/POLL_TIMEOUT: "forever" is invalid/);
+    expect(stderr.match(/HTTPS_PROXY is invalid/g)).toHaveLength(1);
+    expect(stderr).not.toContain('hunter2');
+  });
+
   it('says in one line that Redis cannot be reached', async () => {
     const { code, stderr } = await run(['enqueue', 'x'], { ...base(), REDIS_URL: 'redis://127.0.0.1:1' });
     expect(stderr).toBe('cfw-job-poller: Redis at 127.0.0.1:1 cannot be used: connect ECONNREFUSED 127.0.0.1:1\n');
@@ -153,6 +169,7 @@ describe('the command', () => {
   });
 
   it.each([
+    ['no ids', ['-'], /no job ids were given/],
     ['an id', ['a b'], /jobs\[0\]\.jobId must be 1 to 64 characters/],
     ['several ids', ['a', 'b/c', 'd', ''], /jobs\[1\]\.jobId must be .*jobs\[3\]\.jobId must be/],
     ['a timeout', ['a', '--timeout', '3d'], /timeoutMs must be at most 86400000 \(24 h\)/],

@@ -116,7 +116,7 @@ function found(reading: Reading, cloud: CloudFile, where: string): Found | undef
   const projectName = cloud.value('auth.project_name');
   const domain = domainOf(cloud, 'project') ?? domainOf(cloud, 'user');
   return {
-    source: iamSource(authUrl, identity),
+    source: iamSource(reading, authUrl, identity),
     project: projectName === undefined || domain === undefined ? undefined : { name: projectName, domain },
     ...more,
   };

@@ -39,15 +39,19 @@ export function readIam(reading: Reading): Found | undefined {
   const before = problems.length;
   const authUrl = parsed.OS_AUTH_URL;
   if (authUrl === undefined) need(reading, 'OS_AUTH_URL', 'the URL of IAM');
+  else {
+    secure(reading, 'OS_AUTH_URL', authUrl);
+    // What else is missing must not hide a proxy that is invalid.
+    proxyFor(authUrl, problems);
+  }
   const domain = domainOf(parsed);
   const identity = isApplicationCredential(reading)
     ? readApplicationCredential(reading)
     : readPassword(reading, domain);
   if (authUrl === undefined || identity === undefined || problems.length > before) return undefined;
-  secure(reading, 'OS_AUTH_URL', authUrl);
   const { OS_PROJECT_NAME: name } = parsed;
   return {
-    source: iamSource(authUrl, identity),
+    source: iamSource(reading, authUrl, identity),
     project: name === undefined || domain === undefined ? undefined : { name, domain },
     ca,
   };
@@ -92,9 +96,13 @@ function domainOf(parsed: Reading['parsed']): DomainRef | undefined {
 }
 
 /** @param authUrl with or without `/v3`. */
-export function iamSource(authUrl: string, identity: IdentityConfig): Extract<Found['source'], { kind: 'iam' }> {
+export function iamSource(
+  { problems }: Reading,
+  authUrl: string,
+  identity: IdentityConfig,
+): Extract<Found['source'], { kind: 'iam' }> {
   const base = authUrl.replace(/\/+$/, '').replace(/\/v3$/, '');
-  return { kind: 'iam', authUrl: `${base}/v3`, identity, proxy: proxyFor(base) };
+  return { kind: 'iam', authUrl: `${base}/v3`, identity, proxy: proxyFor(base, problems) };
 }
 
 /** The authorities to trust in place of Node's. */
@@ -141,7 +149,7 @@ export function oidcFound(
   const iamEndpoint = iamEndpointOf(reading, `credentials of the kind ${reading.kind}`, file.iamEndpoint);
   if (iamEndpoint === undefined) return undefined;
   const projectId = projectOf(reading.parsed) ?? file.projectId;
-  const proxy = proxyFor(iamEndpoint);
+  const proxy = proxyFor(iamEndpoint, reading.problems);
   return { source: { kind: 'oidc', iamEndpoint, idpId, tokenFile, projectId, proxy } };
 }
 

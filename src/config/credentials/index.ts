@@ -35,6 +35,8 @@ export interface Identity {
   readonly projectId: string | undefined;
   /** Base URL of CFW; undefined if Keystone's catalogue has to be asked. */
   readonly endpoint: string | undefined;
+  /** The proxy to CFW. */
+  readonly proxy: Secret | undefined;
   /** What has to be asked first; undefined if everything is known. */
   readonly discovery: DiscoveryConfig | undefined;
   readonly ca: string | undefined;
@@ -165,7 +167,7 @@ function readRole(reading: Reading, { source, iamEndpoint: fromFile }: Found): R
     agencyName,
     domain: id === undefined ? { domain_name: name ?? '' } : { domain_id: id },
     durationSeconds: HW_ASSUME_ROLE_DURATION ?? 3_600,
-    proxy: proxyFor(iamEndpoint),
+    proxy: proxyFor(iamEndpoint, problems),
   };
 }
 
@@ -176,10 +178,11 @@ function readPlace(
   kind: CredentialKind | undefined,
   found: Found | undefined,
   problems: string[],
-): Pick<Identity, 'endpoint' | 'projectId' | 'discovery'> | undefined {
+): Pick<Identity, 'endpoint' | 'proxy' | 'projectId' | 'discovery'> | undefined {
   const projectId = projectOf(parsed) ?? found?.projectId;
   const region = regionOf(parsed) ?? found?.region;
   const endpoint = parsed.CFW_ENDPOINT ?? endpointOf(parsed, region, found);
+  const proxy = endpoint === undefined ? undefined : proxyFor(endpoint, problems);
   const login = found?.source.kind === 'iam' ? found.source : undefined;
   const isAsked = (['iam', 'cloud'] as (CredentialKind | undefined)[]).includes(kind);
   // A problem of its own is told elsewhere, and what cannot be read yet may give the endpoint.
@@ -194,7 +197,7 @@ function readPlace(
   }
   const needsProject = projectId === undefined && found?.project !== undefined;
   if (login === undefined || (endpoint !== undefined && !needsProject))
-    return { endpoint, projectId, discovery: undefined };
+    return { endpoint, proxy, projectId, discovery: undefined };
   const project = projectId === undefined ? found?.project : { id: projectId };
   if (project === undefined && login.identity.method !== 'application_credential') {
     problems.push(
@@ -202,7 +205,8 @@ function readPlace(
     );
     return undefined;
   }
-  return { endpoint, projectId, discovery: { login, project, region, allowHttp: parsed.CFW_ALLOW_HTTP === true } };
+  const discovery = { login, project, region, allowHttp: parsed.CFW_ALLOW_HTTP === true };
+  return { endpoint, proxy, projectId, discovery };
 }
 
 /**
