@@ -246,11 +246,15 @@ async function main(): Promise<void> {
   let exitCode = 0;
   stopWithoutOutput(stop);
   try {
-    const note = loadEnvFile('.env', process.env);
-    if (note !== undefined) complain(note);
     await createProgram(untilStopped, (code) => {
       exitCode = code;
-    }).parseAsync();
+    })
+      // Help, version and wrong usage need none of it.
+      .hook('preAction', () => {
+        const note = loadEnvFile('.env', process.env);
+        if (note !== undefined) complain(note);
+      })
+      .parseAsync();
   } catch (error) {
     if (error instanceof CommanderError) {
       // Commander has printed what is wrong, or the help or version that was asked for.

@@ -1,8 +1,10 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { devNull, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { ConfigError, loadEnvFile } from '../../src/config/index.js';
+import { CLI } from '../support/command.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'env-file-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -40,6 +42,25 @@ describe('the file of environment variables', () => {
     const place = join(folder, 'folder');
     mkdirSync(place);
     expect(loadEnvFile(place, env)).toBe(`${place} is a folder and was not read`);
+    expect(env).toEqual({});
+  });
+
+  it('is not waited for when it is a named pipe; help is there all the same', () => {
+    execFileSync('mkfifo', [join(folder, '.env')]);
+    // A process of its own can be ended if it waits.
+    const run = (arg: string) =>
+      spawnSync(process.execPath, [CLI, arg], { cwd: folder, encoding: 'utf8', timeout: 20_000 });
+    const { status, stdout, stderr } = run('list');
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    expect(stderr).toMatch(/\.env is a named pipe, a socket or a device and was not read; expected a text file/);
+    expect(run('--help')).toMatchObject({ status: 0, stderr: '' });
+  });
+
+  it('may be hidden by /dev/null', () => {
+    const env: NodeJS.ProcessEnv = {};
+    const nothing = join(folder, 'nothing');
+    symlinkSync(devNull, nothing);
+    expect(loadEnvFile(nothing, env)).toBeUndefined();
     expect(env).toEqual({});
   });
 
