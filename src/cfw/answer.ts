@@ -1,5 +1,7 @@
+import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib';
 import * as z from 'zod';
 import type { JobAnswer } from '../polling/index.js';
+import { MAX_BODY_BYTES } from './http.js';
 
 // The answer is read tolerantly: only `status` decides anything, so only it must be right. Regions add fields of their own.
 const jobResponse = z.object({
@@ -29,9 +31,47 @@ function parseJson(text: string): unknown {
 
 const BOM = '\uFEFF';
 
+/** An answer as got gives it: without its encoding, if that is one alone and has its usual name. */
+interface Answer {
+  readonly body: string;
+  readonly rawBody: Uint8Array;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+}
+
 /** Reads the JSON of a body: in UTF-8, or in UTF-16 as some proxies on Windows make it. @returns undefined if it is none. */
-export function readJson({ body, rawBody }: { readonly body: string; readonly rawBody: Uint8Array }): unknown {
-  const value = parseJson(body);
+export function readJson({ body, rawBody, headers }: Answer): unknown {
+  const value = parseText(body, rawBody);
+  const encodings = headers['content-encoding'];
+  if (value !== undefined || typeof encodings !== 'string') return value;
+  const bytes = decode(rawBody, encodings);
+  return bytes === undefined ? undefined : parseText(new TextDecoder().decode(bytes), bytes);
+}
+
+const DECODERS: ReadonlyMap<string, (bytes: Uint8Array, options: { maxOutputLength: number }) => Uint8Array> = new Map([
+  ['gzip', gunzipSync],
+  ['x-gzip', gunzipSync],
+  ['deflate', inflateSync],
+  ['br', brotliDecompressSync],
+]);
+
+/** Takes encodings away that two proxies on the way laid one over the other, say. @returns undefined if that cannot be done. */
+function decode(body: Uint8Array, encodings: string): Uint8Array | undefined {
+  try {
+    return encodings
+      .toLowerCase()
+      .split(',')
+      .reduceRight((bytes, name) => {
+        const decoder = DECODERS.get(name.trim());
+        if (decoder === undefined) throw new Error('unknown');
+        return decoder(bytes, { maxOutputLength: MAX_BODY_BYTES });
+      }, body);
+  } catch {
+    return undefined;
+  }
+}
+
+function parseText(text: string, rawBody: Uint8Array): unknown {
+  const value = parseJson(text);
   if (value !== undefined) return value;
   const [first, second] = rawBody;
   // JSON begins with an ASCII character, so one of its two bytes is 0, unless a byte order mark comes first.

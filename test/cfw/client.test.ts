@@ -242,6 +242,9 @@ describe('a body in the form that something on the way makes of it', () => {
     ['GZIP', gzipSync(text), { 'content-encoding': 'GZIP' }],
     ['deflate', deflateSync(text), { 'content-encoding': 'deflate' }],
     ['br', brotliCompressSync(text), { 'content-encoding': 'br' }],
+    ['gzip twice', gzipSync(gzipSync(text)), { 'content-encoding': 'gzip, gzip' }],
+    ['br over gzip, and UTF-16', brotliCompressSync(gzipSync(utf16(''))), { 'content-encoding': 'GZIP,br' }],
+    ['gzip by its old name', gzipSync(text), { 'content-encoding': 'x-gzip' }],
     ['a byte order mark', Buffer.from(`\uFEFF${text}`), {}],
     ['a byte order mark, compressed', gzipSync(`\uFEFF${text}`), { 'content-encoding': 'gzip' }],
     ['UTF-16', utf16('\uFEFF'), { 'content-type': 'application/json; charset=utf-16' }],
@@ -263,6 +266,7 @@ describe('a body in the form that something on the way makes of it', () => {
     ['two lines', Buffer.from(`${text}\n${text}`), {}, { httpStatus: 200, message: /is no JSON document/ }],
     ['an unknown coding', Buffer.from('?'), { 'content-encoding': 'x-pack' }, { message: /encoded as x-pack/ }],
     ['no gzip though it says so', Buffer.from(text), { 'content-encoding': 'gzip' }, { code: /^Z_/ }],
+    ['gzip once of two', gzipSync(text), { 'content-encoding': 'gzip, gzip' }, { message: /encoded as gzip, gzip/ }],
     // Some servers mean it by deflate; where it is not told apart, that is a failed call.
     ['deflate without its header', deflateRawSync(text), { 'content-encoding': 'deflate' }, { code: /^Z_/ }],
     ['half of a gzip', gzipSync(text).subarray(0, 40), { 'content-encoding': 'gzip' }, { code: /^Z_/ }],
@@ -338,6 +342,17 @@ describe('an answer that is too long', () => {
       expect(await failureOf(clientFor(cfw.url).getJob(JOB))).toMatchObject(TOO_LARGE);
     },
   );
+
+  it('is not decoded to its end where it is encoded twice', async () => {
+    const text = `{"data":{"status":"Running"}}${' '.repeat(50_000_000)}`;
+    const cfw = await ownCfw((_request, response) =>
+      response.writeHead(200, { 'content-encoding': 'gzip, gzip' }).end(gzipSync(gzipSync(text))),
+    );
+    expect(await failureOf(clientFor(cfw.url).getJob(JOB))).toMatchObject({
+      kind: 'transient',
+      message: /encoded as gzip, gzip/,
+    });
+  });
 });
 
 describe('another side that does not answer', () => {
