@@ -5,6 +5,7 @@ import { formatDuration } from '../lib/duration.js';
 import type { CfwJobProducer } from '../queue/index.js';
 import { commandRedis } from '../redis/index.js';
 import { withProducer } from './producer.js';
+import { checkReadable } from './readable.js';
 import type { Terminal } from './terminal.js';
 import { eventLine } from './watch.js';
 
@@ -66,6 +67,7 @@ export async function waitForAll(
     }
   };
   try {
+    await checkReadable(redis, config.events.stream);
     const outcomes = await Promise.all(jobs.map(one));
     return (['failed', 'timed out'] as const).find((outcome) => outcomes.includes(outcome)) ?? 'completed';
   } finally {

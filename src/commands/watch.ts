@@ -2,6 +2,7 @@ import type { BaseConfig } from '../config/index.js';
 import { type CfwJobEvent, readEvents } from '../events/index.js';
 import { formatDuration } from '../lib/duration.js';
 import { withCommandRedis } from '../redis/index.js';
+import { checkReadable } from './readable.js';
 import type { Terminal } from './terminal.js';
 
 /** Options of `watch`. */
@@ -34,6 +35,7 @@ export async function watch(
   };
   try {
     await withCommandRedis(config.redis, async (redis) => {
+      await checkReadable(redis, config.events.stream);
       if (!json && terminal.isTerminal) terminal.print(terminal.style('dim', HEADER));
       restartIdle();
       const options = {

@@ -152,7 +152,9 @@ describe('the command', () => {
     expect(await stopped.kill('SIGINT')).toEqual({ code: null, signal: 'SIGINT' });
     const cluster = await startPrivateRedis({ args: ['--cluster-enabled', 'yes'] });
     start.onEnd(() => cluster.stop());
-    const [server, sentinel, noSlots] = await Promise.all([
+    // It answers PING, and reads of it are tried again for as long as a service runs.
+    const down = { ...base(), REDIS_URL: cluster.url };
+    const [server, sentinel, noSlots, ...readers] = await Promise.all([
       run(['status', 'x'], env),
       run(['status', 'x'], { CFW_PROJECT_ID: PROJECT, REDIS_SENTINELS: redis, REDIS_SENTINEL_NAME: 'm' }),
       // ioredis never answers for a Cluster that is down; Node would end with code 0 then.
@@ -161,7 +163,14 @@ describe('the command', () => {
         REDIS_CLUSTER: `127.0.0.1:${cluster.port}`,
         REDIS_PASSWORD: cluster.password,
       }),
+      run(['watch', '--until-idle', '1s'], down),
+      run(['watch', '--from-start', '--json'], down),
+      run(['wait', 'x', '--timeout', '9s'], down),
     ]);
+    for (const reader of readers) {
+      expect(reader.stderr).toMatch(/^cfw-job-poller: Redis at \S+ cannot be used: CLUSTERDOWN .*\n$/);
+      expect(reader.code).toBe(1);
+    }
     expect(server.stderr).toBe(`cfw-job-poller: Redis at ${redis} cannot be used: no answer within 5 s\n`);
     expect(sentinel.stderr).toMatch(/^cfw-job-poller: Redis "m" by the Sentinels at \S+ cannot be used: .*\n$/);
     expect(noSlots.stderr).toMatch(/^cfw-job-poller: Redis Cluster at \S+ cannot be used: .*\n$/);
