@@ -4,6 +4,7 @@ import type { RedisConfig, TlsConfig } from '../config/index.js';
 import { isCluster, type RedisClient } from './client.js';
 import { CLUSTER_RETRIES, retryForEver, SENTINEL_ANSWER_MS } from './copy.js';
 import { isDemoted, RedisUnavailableError } from './errors.js';
+import { boundHandshake, requireDatabase } from './handshake.js';
 
 const COMMON = {
   connectionName: 'cfw-job-poller',
@@ -113,12 +114,19 @@ export async function commandRedis(config: RedisConfig): Promise<RedisClient> {
     redis.disconnect();
     const silent = isLate || isTimeout(error) ? new Error(`no answer within ${FIRST_ANSWER_MS / 1_000} s`) : undefined;
     const reason = silent ?? cause?.lastNodeError ?? cause ?? (error as Error);
-    throw new RedisUnavailableError(`${where} cannot be used: ${reason.message || reason.name}`, { cause: reason });
+    throw new RedisUnavailableError(`${where} cannot be used: ${plain(reason)}`, { cause: reason });
   } finally {
     clearTimeout(timer);
   }
   connected = true;
   return redis;
+}
+
+/** What ioredis and Redis say at length, and for other readers than ours. */
+function plain({ message, name }: Error): string {
+  if (message.startsWith('NOAUTH')) return 'it asks for a password (NOAUTH), and none is configured';
+  if (/^(?:Unknown RESP type|Protocol error)/.test(message)) return 'what answers there is not Redis';
+  return message || name;
 }
 
 /** Whether a command has run into `commandTimeout`. */
@@ -203,25 +211,6 @@ function connect(config: RedisConfig, { retry, lazyConnect, ...patience }: Patie
   }
 }
 
-/** A server that takes the connection, and then says nothing for so long, is not waited for; in milliseconds. */
-const HANDSHAKE_MS = 12_000;
-
-/**
- * ioredis bounds the connecting, but not the wait for what it asks first. A proxy whose server is away takes connections and says
- * nothing, and may keep them when the server is back. A server that loads its data is asked every 10 s at least, and answers.
- */
-function boundHandshake(redis: Redis): void {
-  redis.on('connect', () => {
-    const { stream } = redis;
-    let { bytesRead } = stream;
-    const timer = setInterval(() => {
-      if (redis.stream !== stream || redis.status !== 'connect') clearInterval(timer);
-      else if (stream.bytesRead > bytesRead) ({ bytesRead } = stream);
-      else stream.destroy(new Error(`Redis has not answered for ${HANDSHAKE_MS / 1_000} s`));
-    }, HANDSHAKE_MS).unref();
-  });
-}
-
 type Login = Pick<RedisOptions, 'username' | 'password'>;
 
 /** User and password as they are now: the file of a secret is read again. */
@@ -258,6 +247,7 @@ function decoded(text: string): string {
 function keepLogin(redis: Redis, login: () => Login): Redis {
   const { connect, duplicate } = redis;
   boundHandshake(redis);
+  requireDatabase(redis);
   redis.connect = ((callback) => {
     Object.assign(redis.options, login());
     return connect.call(redis, callback);

@@ -214,6 +214,33 @@ describe('the command', () => {
     expect(dead.code).toBe(0);
   });
 
+  it('does not take another database when the one of REDIS_URL is refused', async () => {
+    const env = { ...base(), REDIS_URL: `${server.redis.url}/99` };
+    const refusal = 'ERR DB index is out of range';
+    const cfw = { CFW_ENDPOINT: 'http://127.0.0.1:1', CFW_AUTH_TOKEN: 'token', HTTP_PORT: '0' };
+    const sidecar = start.command(['start'], { ...env, ...cfw });
+    const { code, stderr } = await run(['enqueue', 'x'], env);
+    expect(stderr).toMatch(new RegExp(`^cfw-job-poller: Redis at \\S+ cannot be used: ${refusal}\\n$`));
+    expect(code).toBe(1);
+    expect(await sidecar.logged('redis connection lost')).toMatchObject({ error: refusal });
+    expect(await server.redis.client.keys('*')).toEqual([]);
+  });
+
+  it('says plainly that a password is missing, and that what answers is not Redis', async () => {
+    const web = createServer((socket) => socket.on('error', () => {}).end('HTTP/1.1 400 Bad Request\r\n\r\n'));
+    await new Promise<void>((resolve) => web.listen(0, '127.0.0.1', resolve));
+    start.onEnd(() => web.close());
+    const url = new URL(server.redis.url);
+    url.password = '';
+    const [noPassword, noRedis] = await Promise.all([
+      run(['list'], { REDIS_URL: url.href }),
+      run(['list'], { REDIS_URL: `redis://127.0.0.1:${(web.address() as AddressInfo).port}` }),
+    ]);
+    expect(noPassword.stderr).toMatch(/cannot be used: it asks for a password \(NOAUTH\), and none is configured\n$/);
+    expect(noRedis.stderr).toMatch(/cannot be used: what answers there is not Redis\n$/);
+    expect([noPassword.code, noRedis.code]).toEqual([1, 1]);
+  });
+
   it('reads hundreds of thousands of ids', async () => {
     const ids = Array.from({ length: 200_000 }, (_, n) => `not/${n}`).join('\n');
     const { code, stderr } = await run(['enqueue', '-'], base(), ids);
