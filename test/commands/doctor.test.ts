@@ -105,6 +105,12 @@ describe('cfw-job-poller doctor', () => {
     expect(lossy.stdout).toMatch(/^warn +redis .*set appendonly yes/m);
     expect(lossy.code).toBe(1);
 
+    await redis.client.config('SET', 'maxmemory-policy', 'noeviction', 'maxmemory', '1');
+    const full = await doctor(environment(redis, simulator));
+    expect(full.stdout).toMatch(/^fail +redis {2,}it refuses writes: OOM /m);
+    expect(full.of('redis permissions')).toEqual([undefined, undefined]);
+    await redis.client.config('SET', 'maxmemory', '0');
+
     await redis.client.acl('SETUSER', 'narrow', 'on', '>pw', '~other:*', '+@all', '-info', '-config');
     const url = new URL(redis.url);
     url.username = 'narrow';

@@ -47,9 +47,11 @@ async function checkPermissions(redis: RedisClient, { queue, events }: BaseConfi
     scripts: () => redis.eval("return redis.call('SET', KEYS[1], '1', 'PX', 1000)", 1, `${stream}:memory`),
   };
   const refused: string[] = [];
+  let other: string | undefined;
   for (const [name, attempt] of Object.entries(attempts)) {
     await attempt().catch((error: Error) => {
       throwIfSilent(error);
+      if (!error.message.includes('NOPERM')) other ??= error.message;
       refused.push(`${name} (${error.message})`);
     });
   }
@@ -60,6 +62,8 @@ async function checkPermissions(redis: RedisClient, { queue, events }: BaseConfi
   if (refused.length === 0) {
     return [ok('redis permissions', `tried and allowed: ${Object.keys(attempts).join(', ')}`)];
   }
+  // Out of memory, say: what is permitted cannot be found out then.
+  if (other !== undefined) return [fail('redis', `it refuses writes: ${other}`)];
   return [
     fail(
       'redis permissions',
