@@ -33,7 +33,7 @@ const id = (text: string) => {
   return text;
 };
 const entryId = (text: string, before: string[] = []) => {
-  if (!/^\d+-\d+$/.test(text))
+  if (!/^\d{1,20}-\d{1,20}$/.test(text) || text.split('-').some((part) => BigInt(part) >= 2n ** 64n))
     throw new InvalidArgumentError('Expected the id of a dead letter, as "dead list" prints it.');
   return [...before, text];
 };
@@ -231,8 +231,6 @@ function addTrialCommands(program: Command, { terminal, setExitCode, untilStoppe
 }
 
 async function main(): Promise<void> {
-  // Counts if Node finds nothing left to do before a command has ended.
-  process.exitCode = FAILED;
   endOnUncaught();
   // BullMQ prints what it thinks of Redis's version and eviction policy; `doctor` and the sidecar's log say what we think.
   console.warn = () => {};
@@ -249,8 +247,10 @@ async function main(): Promise<void> {
     await createProgram(untilStopped, (code) => {
       exitCode = code;
     })
-      // Help, version and wrong usage need none of it.
       .hook('preAction', () => {
+        // Counts if Node finds nothing left to do before a command has ended; commander's help would end with it, too.
+        process.exitCode = FAILED;
+        // Help, version and wrong usage need none of it.
         const note = loadEnvFile('.env', process.env);
         if (note !== undefined) complain(note);
       })

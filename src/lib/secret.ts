@@ -151,9 +151,12 @@ function decoded(text: string): string {
 
 /** A text of foreign origin, such as the message of a library's error, without our secrets and without users in URLs. */
 export function concealSecrets(text: string): string {
-  return remembered
-    .reduce((clean, secret) => clean.replaceAll(secret, '[secret]'), text)
-    .replace(/\b([a-z][a-z0-9+.-]*:\/\/)[^\s"'<>]*@/gi, '$1[secret]@');
+  return (
+    remembered
+      .reduce((clean, secret) => clean.replaceAll(secret, '[secret]'), text)
+      // What our own texts show as the form of a URL is none.
+      .replace(/\b([a-z][a-z0-9+.-]*:\/\/)(?!\[user:password@\]host)[^\s"'<>]*@/gi, '$1[secret]@')
+  );
 }
 
 function isPipe(file: string): boolean {

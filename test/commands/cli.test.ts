@@ -71,7 +71,7 @@ describe('standard output', () => {
 });
 
 describe('the command', () => {
-  it.each([[['--help']], [['start', '--help']], [['enqueue', '--help']], [['demo', '--help']]])(
+  it.each([[['--help']], [['start', '--help']], [['help', 'enqueue']], [['demo', '--help']]])(
     'explains itself: %j',
     async (args) => {
       const { code, stdout } = await run(args);
@@ -94,6 +94,7 @@ describe('the command', () => {
     [['watch', '--until-idle', '0'], /Expected a duration/],
     [['simulator', '--port', '70000'], /0 to 65535/],
     [['status', 'a/b'], /1 to 64 characters/],
+    [['dead', 'drop', '99999999999999999999-1'], /Expected the id of a dead letter/],
   ])('answers wrong usage with code 2 and says what is allowed: %j', async (args, message) => {
     const { code, stderr } = await run(args, base());
     expect(stderr).toMatch(message);
@@ -110,6 +111,7 @@ describe('the command', () => {
     });
     expect(code).toBe(2);
     expect(stdout).toBe('');
+    expect(stderr).toContain('expected redis://[user:password@]host[:port][/db]');
     for (const name of ['CFW_AUTH_TOKEN', 'POLL_TIMEOUT', 'REDIS_URL', 'HTTP_TOKEN']) expect(stderr).toContain(name);
     expect(stderr).not.toContain('hunter2');
     expect(stderr).not.toMatch(/\n\s+at /);
@@ -239,6 +241,11 @@ describe('the command', () => {
     expect(noPassword.stderr).toMatch(/cannot be used: it asks for a password \(NOAUTH\), and none is configured\n$/);
     expect(noRedis.stderr).toMatch(/cannot be used: what answers there is not Redis\n$/);
     expect([noPassword.code, noRedis.code]).toEqual([1, 1]);
+  });
+
+  it('does not read standard input without an end', () => {
+    const { code, stderr } = shell('yes | $CLI enqueue -');
+    expect([code, stderr]).toEqual([2, expect.stringMatching(/standard input has more than 100000000 bytes\n/)]);
   });
 
   it('reads hundreds of thousands of ids', async () => {
