@@ -103,7 +103,7 @@ export function openapi(version: string): object {
             400: wrong('Something is invalid; nothing was enqueued.'),
             403: otherOrigin,
             413: wrong('The body has more than 1 MiB.'),
-            415: wrong('The body is not application/json.'),
+            415: wrong('The body is not application/json, or is compressed.'),
             ...guarded,
           },
         },

@@ -31,6 +31,9 @@ export async function jsonBody(c: Context<AppEnv>): Promise<unknown> {
   if (type !== 'application/json') {
     throw new HttpProblem(415, 'the body must be sent with "Content-Type: application/json"');
   }
+  if ((c.req.header('content-encoding') ?? 'identity').toLowerCase() !== 'identity') {
+    throw new HttpProblem(415, 'the body must be sent without a Content-Encoding');
+  }
   const text = await readBody(c.env.incoming);
   if (text.trim() === '') throw new HttpProblem(400, 'the body is empty; it must be a JSON object');
   try {
@@ -41,7 +44,8 @@ export async function jsonBody(c: Context<AppEnv>): Promise<unknown> {
 }
 
 /**
- * Reads a body past the Fetch standard's streams, which would have to be told of its limit by copying it.
+ * Reads a body, without a byte order mark, past the Fetch standard's streams, which would have to be told of its limit by
+ * copying it.
  *
  * @throws {HttpProblem} if it has more than 1 MiB; the rest is not kept.
  */
@@ -56,7 +60,7 @@ export async function readBody(incoming: IncomingMessage): Promise<string> {
       if (size <= BODY_LIMIT) chunks.push(chunk);
       else reject(tooLarge);
     });
-    incoming.once('end', () => resolve(Buffer.concat(chunks).toString('utf8')));
+    incoming.once('end', () => resolve(new TextDecoder().decode(Buffer.concat(chunks))));
     incoming.once('error', reject);
     incoming.once('close', () => reject(new HttpProblem(400, 'the connection broke before the body had ended')));
   });

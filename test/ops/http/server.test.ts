@@ -124,6 +124,7 @@ describe('POST /v1/jobs', () => {
     ['jobs and a job', 400, /both "jobs" and "jobId"/, json, '{"jobs":[{"jobId":"a"}],"jobId":"b"}'],
     ['2 MB', 413, /more than 1 MiB/, json, `{"jobId":"j","more":"${'x'.repeat(2e6)}"}`],
     ['a form', 415, /Content-Type: application\/json/, { 'content-type': 'text/plain' }, '{"jobId":"j"}'],
+    ['a compressed body', 415, /without a Content-Encoding/, { ...json, 'content-encoding': 'gzip' }, '{"jobId":"j"}'],
     ['no content type', 415, /Content-Type: application\/json/, {}, '{"jobId":"j"}'],
   ])('refuses %s with %d, says what to mend and enqueues nothing', async (_what, status, detail, headers, body) => {
     const { url } = await running();
@@ -135,6 +136,12 @@ describe('POST /v1/jobs', () => {
     expect(answer.status).toBe(status);
     expect(await server.redis.client.keys('{cfw}:cfw-jobs:*.*')).toEqual([]);
     expect((await ask(url, '/healthz')).status).toBe(200);
+  });
+
+  it('takes a body that begins with a byte order mark', async () => {
+    const { url } = await running();
+    const body = '\ufeff{"jobId":"with-mark"}';
+    expect(await ask(url, '/v1/jobs', { method: 'POST', headers: json, body })).toMatchObject({ status: 202 });
   });
 
   it('lists what is wrong with many jobs, but not without end', async () => {
