@@ -43,10 +43,7 @@ function withCredentials(
     aksk: { HUAWEICLOUD_SDK_AK: key.accessKey, HUAWEICLOUD_SDK_SK: key.secretKey },
   };
   return Object.fromEntries(
-    // No call fails by itself, however slow the machine is.
-    Object.entries({ ...env, CFW_REQUEST_TIMEOUT: '10s', ...credentials[kind], ...change }).filter(
-      ([, value]) => value !== '',
-    ),
+    Object.entries({ ...env, ...credentials[kind], ...change }).filter(([, value]) => value !== ''),
   );
 }
 
@@ -75,7 +72,7 @@ describe('each kind of credentials', () => {
   it.each(ALL_KINDS)('%s takes jobs to their ends', async (kind) => {
     const { simulator, envOf } = await simulatorWithKinds(start);
     const { CFW_AUTH_TOKEN: _, ...env } = environment(server.redis, simulator);
-    const sidecar = await start.sidecar({ ...env, CFW_REQUEST_TIMEOUT: '10s', ...envOf(kind) });
+    const sidecar = await start.sidecar({ ...env, ...envOf(kind) });
     const jobs = await enqueue(simulator, 10, (n) => n * 30);
     const events = await server.redis.waitForEvents(10);
     expect(events.every(({ data }) => data.status === 'completed' && data.lastError === null)).toBe(true);
@@ -218,7 +215,6 @@ describe('keys that end', () => {
     const eventStream = `{cfw}:${queueName}`;
     const sidecar = await start.sidecar({
       ...env,
-      CFW_REQUEST_TIMEOUT: '10s',
       QUEUE_NAME: queueName,
       EVENT_STREAM: eventStream,
       ...envOf(kind),

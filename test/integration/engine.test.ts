@@ -247,7 +247,7 @@ describe('a stop', () => {
       outcome: 'Success',
       faults: [{ fault: 'slow', delayMs: 2_000 }],
     });
-    const env = { ...environment(server.redis, simulator), CFW_REQUEST_TIMEOUT: '10s' };
+    const env = environment(server.redis, simulator);
     const worker = start.command(['start'], env);
     await enqueue([job]);
     await polled([job]);

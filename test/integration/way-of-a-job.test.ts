@@ -87,11 +87,11 @@ describe('the whole way of a job', () => {
         { fault: 'drop' },
         { fault: 'error', httpStatus: 504, code: 'APIGW.0201' },
         { fault: 'error', httpStatus: 500, code: 'APIG.0601' },
-        { fault: 'slow', delayMs: 3_000 },
+        { fault: 'slow', delayMs: 6_000 },
         { fault: 'status', status: 'Creating' },
       ],
     });
-    await start.sidecar(environment(server.redis, simulator));
+    await start.sidecar({ ...environment(server.redis, simulator), CFW_REQUEST_TIMEOUT: '3s' });
     await start.rawQueue(server.redis).add('x', { jobId });
 
     const [event] = await server.redis.waitForEvents(1);
@@ -107,18 +107,21 @@ describe('the whole way of a job', () => {
   it('times a job out at its own deadline, with a last poll before', async () => {
     const simulator = await start.simulator();
     const { jobId } = simulator.addJob({ projectId: PROJECT, durationMs: 3_600_000 });
-    await start.sidecar(environment(server.redis, simulator));
-    await start.rawQueue(server.redis).add('x', { jobId, timeoutMs: 6_000 });
+    // No poll but the first one is due before the last one, which comes a tenth of the time before the end.
+    const env = { ...environment(server.redis, simulator), POLL_INITIAL_DELAY: '1m', POLL_MAX_DELAY: '1m' };
+    await start.sidecar(env);
+    await start.rawQueue(server.redis).add('x', { jobId, timeoutMs: 10_000 });
 
     const [event] = await server.redis.waitForEvents(1);
     expect(event?.data).toMatchObject({ status: 'failed', reason: 'TIMED_OUT', cfwStatus: 'Running' });
     const enqueuedAt = Date.parse(event?.data.enqueuedAt ?? '');
     const tookMs = Date.parse(event?.time ?? '') - enqueuedAt;
     // Redis's clock and this machine's may differ by a little.
-    expect(tookMs).toBeGreaterThanOrEqual(5_990);
-    const lastCallAt = simulator.jobs()[0]?.callTimes.at(-1) ?? 0;
-    expect(lastCallAt - enqueuedAt).toBeGreaterThanOrEqual(5_000);
+    expect(tookMs).toBeGreaterThanOrEqual(9_990);
+    const [, lastCallAt = 0, ...more] = simulator.jobs()[0]?.callTimes ?? [];
+    expect(lastCallAt - enqueuedAt).toBeGreaterThanOrEqual(8_990);
     expect(lastCallAt - enqueuedAt).toBeLessThan(tookMs);
+    expect(more).toEqual([]);
   });
 
   it('gives a job whose deadline passed while no worker ran one poll, and believes it', async () => {

@@ -25,7 +25,7 @@ describe('2,000 jobs that are cancelled while they run and end', () => {
     const draw = random();
     const simulator = await start.simulator();
     // Seldom polled, so that the machine has time for the answers: 2,000 jobs are cancelled one by one.
-    const pace = { CFW_RATE_LIMIT: '0', POLL_MAX_DELAY: '5s', CFW_REQUEST_TIMEOUT: '10s' };
+    const pace = { CFW_RATE_LIMIT: '0', POLL_MAX_DELAY: '5s' };
     const env = { ...environment(redis, simulator), ...pace, LOG_LEVEL: 'info' };
     const sidecars: Command[] = [];
     const urls = ['', '', ''];

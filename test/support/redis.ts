@@ -1,4 +1,4 @@
-import { afterAll, beforeAll } from '@jest/globals';
+import { afterAll, afterEach, beforeAll } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { type PrivateRedis, startPrivateRedis } from '../../src/demo/private-redis.js';
 import { type CfwJobEvent, fromEntry } from '../../src/events/index.js';
@@ -60,6 +60,13 @@ export class TestRedis {
     return await this.events();
   }
 
+  /** Starts or thaws it if a test that failed halfway has left it dead or frozen: the next one would fail for that alone. */
+  async revive(): Promise<void> {
+    const { exitCode, signalCode } = this.#server.process;
+    if (exitCode !== null || signalCode !== null) await this.restart();
+    else this.#server.process.kill('SIGCONT');
+  }
+
   async stop(): Promise<void> {
     this.client.disconnect();
     await this.#server.stop();
@@ -71,6 +78,9 @@ export function useRedis(options: { appendOnly?: boolean } = {}): { readonly red
   let redis: TestRedis;
   beforeAll(async () => {
     redis = await TestRedis.start(options);
+  });
+  afterEach(async () => {
+    await redis.revive();
   });
   afterAll(async () => {
     await redis.stop();

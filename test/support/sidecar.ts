@@ -15,7 +15,8 @@ export function cfwEnvironment(simulator: Simulator): Record<string, string> {
     CFW_ENDPOINT: simulator.url,
     CFW_AUTH_TOKEN: simulator.token,
     CFW_PROJECT_ID: PROJECT,
-    CFW_REQUEST_TIMEOUT: '1s',
+    // No call fails by itself where the machine stalls: it would be one poll more, with an error of its own.
+    CFW_REQUEST_TIMEOUT: '10s',
     POLL_INITIAL_DELAY: '100ms',
     POLL_MAX_DELAY: '500ms',
     HTTP_PORT: '0',
