@@ -105,7 +105,12 @@ export class Secret {
       onChange();
     };
     watchFile(file, { interval: WATCH_INTERVAL_MS, persistent: false }, look);
-    return () => unwatchFile(file, look);
+    // A file that was exchanged between its reading and this moment is no change to those who watch it only from now on.
+    const first = setTimeout(look, WATCH_INTERVAL_MS).unref();
+    return () => {
+      clearTimeout(first);
+      unwatchFile(file, look);
+    };
   }
 
   toString(): string {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { format, inspect } from 'node:util';
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { Secret } from '../../src/lib/secret.js';
+import { eventually } from '../support/eventually.js';
 
 const VALUE = 'hunter2-hunter2';
 const folder = mkdtempSync(join(tmpdir(), 'secret-'));
@@ -109,6 +110,22 @@ describe('a secret from a file', () => {
     writeFileSync(file, '\ufeffsecond\r\n');
     expect([secret.refresh(), secret.refresh(), secret.reveal()]).toEqual([true, false, 'second']);
     expect(states).toEqual([problem, undefined]);
+  });
+
+  it('is noticed to be another one also if its file was exchanged just before it is watched', async () => {
+    const file = fileWith('first\n');
+    const secret = Secret.fromFile(file);
+    writeFileSync(file, 'second\n');
+    let changes = 0;
+    const stop = secret.watch(() => {
+      changes += 1;
+    });
+    try {
+      await eventually(() => changes === 1, { timeoutMs: 20_000, what: 'the change' });
+      expect(secret.reveal()).toBe('second');
+    } finally {
+      stop();
+    }
   });
 
   it('is not read again from a pipe, which would block', () => {
