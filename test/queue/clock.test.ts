@@ -1,5 +1,13 @@
-import { describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { RedisClock } from '../../src/queue/clock.js';
+
+// Time stands still, so that no stall comes between two readings of it.
+beforeEach(() => {
+  jest.useFakeTimers({ now: Date.UTC(2026, 0, 2) });
+});
+afterEach(() => {
+  jest.useRealTimers();
+});
 
 /** The distance of the clock to the monotonic one. */
 const offset = (clock: RedisClock) => clock.now() - performance.now();
