@@ -17,8 +17,8 @@ afterEach(async () => {
   for (const step of steps.splice(0)) await step();
 });
 
-/** An event comes at most this long after its job's deadline, in milliseconds; the rest is for a slow machine. */
-const LATE_MS = 1_000 + 1_000;
+/** An event comes at most this long after its job's deadline, in milliseconds; the rest is for a machine that stalls. */
+const LATE_MS = 1_000 + 3_000;
 const TIMEOUT_MS = 2_500;
 
 function startWorker(options: Partial<JobWorkerOptions> = {}) {
@@ -131,25 +131,29 @@ describe('the housekeeper', () => {
     const second = startWorker();
     await eventually(() => second.worker.fleet.processes === 2);
     expect(second.worker.fleet.isHousekeeper).toBe(false);
-    await Promise.all(Array.from({ length: 50 }, (_, n) => add(queue, `j${n}`, {}, 4_000)));
+    await Promise.all(Array.from({ length: 50 }, (_, n) => add(queue, `j${n}`, {}, 7_000)));
     await eventually(() => second.worker.backlog.waiting === 50);
     expect(second.worker.backlog.paused).toBe(true);
     await first.worker.stop();
     await eventually(() => second.worker.fleet.isHousekeeper);
-    await expectTimedOut(50, 4_000);
+    await expectTimedOut(50, 7_000);
   });
 
   it('measures how long jobs have been due, also after their second park', async () => {
     const queue = openQueue();
-    const { worker, late } = startWorker({ schedule: () => 700, concurrency: 1 });
+    // Longer than the machine stalls: what counts from an earlier park is late by at least that.
+    const { worker, late } = startWorker({ schedule: () => 2_500, concurrency: 1 });
     await add(queue, 'j', {}, 60_000);
-    await eventually(() => late.length >= 5);
-    expect(Math.max(...late.slice(1))).toBeLessThan(600);
-    expect(worker.backlog.overdueMs).toBeLessThan(600);
+    await eventually(() => late.length >= 3);
+    expect(Math.max(...late.slice(1))).toBeLessThan(2_400);
+    expect(worker.backlog.overdueMs).toBeLessThan(2_400);
+    const pausedAt = performance.now();
     await queue.pause();
-    await sleep(3_500);
-    expect(worker.backlog.overdueMs).toBeGreaterThan(1_500);
-    expect(worker.backlog.overdueMs).toBeLessThan(5_000);
+    await eventually(() => worker.backlog.overdueMs > 1_500);
+    // It is due after the pause, or was at most that late.
+    expect(worker.backlog.overdueMs).toBeLessThan(performance.now() - pausedAt + 2_400);
+    // While it is paused that grows.
+    await eventually(() => worker.backlog.overdueMs > 3_000);
   });
 
   it('leaves a last poll that was due while no process ran to the worker that fetches the job', async () => {
