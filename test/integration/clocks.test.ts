@@ -1,4 +1,4 @@
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -19,7 +19,9 @@ const MINUTES_3 = 180_000;
 /** A sidecar on a machine whose clock is ahead by so much, and how to set it. */
 async function sidecarWithClock(aheadMs: number) {
   const simulator = await start.simulator();
-  const file = join(await mkdtemp(join(tmpdir(), 'clock-')), 'ahead');
+  const folder = await mkdtemp(join(tmpdir(), 'clock-'));
+  start.onEnd(() => rm(folder, { recursive: true }));
+  const file = join(folder, 'ahead');
   const setClock = (ms: number) => writeFile(file, `${ms}`);
   await setClock(aheadMs);
   const sidecar = start.command(['start'], {

@@ -78,9 +78,10 @@ describe('the rate limit', () => {
     await server.redis.waitForEvents(1);
     const [first = 0, second = 0] = throttled.callTimes;
     expect(second - first).toBeGreaterThanOrEqual(3_000);
-    // What was under way when the 429 came may still arrive.
-    const during = others.flatMap(({ callTimes }) => callTimes).filter((at) => at > first + 500 && at < first + 2_900);
-    expect(during).toEqual([]);
+    // What was under way when the 429 came may still arrive, the later the longer the machine stalls. Each of the others is polled
+    // twice a second, so that without a cool-down, or with one of a single process, no pause is nearly as long.
+    const calls = others.flatMap(({ callTimes }) => callTimes).filter((at) => at > first && at < first + 3_000);
+    expect(first + 3_000 - Math.max(first, ...calls)).toBeGreaterThan(1_500);
   });
 });
 
@@ -100,11 +101,12 @@ describe('a deadline', () => {
       expect(tookMs).toBeLessThan(12_000);
     }
     // Nothing more is said when their turn comes.
-    await eventually(async () => (await start.rawQueue(server.redis).getWaitingCount()) === 0, { timeoutMs: 40_000 });
+    const queue = start.rawQueue(server.redis);
+    await eventually(async () => (await queue.getWaitingCount()) === 0, { timeoutMs: 40_000 });
     expect(await server.redis.events()).toHaveLength(30);
     const calls = jobs.reduce((sum, { callTimes }) => sum + callTimes.length, 0);
     expect(events.reduce((sum, { data }) => sum + data.polls, 0)).toBeLessThanOrEqual(calls);
-  }, 60_000);
+  });
 
   it("is kept in a producer's own delay", async () => {
     const simulator = await start.simulator();
@@ -125,11 +127,12 @@ describe('a deadline', () => {
       faults: [{ fault: 'slow', delayMs: 60_000, times: 10 }],
     });
     await start.sidecar({ ...environment(server.redis, simulator), CFW_REQUEST_TIMEOUT: '20s' });
-    await start.rawQueue(server.redis).add('x', { jobId, timeoutMs: 3_000 });
+    // A sidecar that has just started may have no turn for a call for a second or two.
+    await start.rawQueue(server.redis).add('x', { jobId, timeoutMs: 6_000 });
     const [event] = await server.redis.waitForEvents(1);
     expect(event?.data).toMatchObject({ reason: 'TIMED_OUT', polls: 1, errorCounts: { ETIMEDOUT: 1 } });
     const tookMs = Date.parse(event?.time ?? '') - Date.parse(event?.data.enqueuedAt ?? '');
-    expect(tookMs).toBeGreaterThanOrEqual(3_000);
+    expect(tookMs).toBeGreaterThanOrEqual(6_000);
     expect(tookMs).toBeLessThan(15_000);
   });
 });
@@ -144,7 +147,7 @@ describe('twins that raw producers enqueue', () => {
     await queue.addBulk(Array.from({ length: 5 }, (_, n) => ({ name: 'x', data, opts: { jobId: `own-${n}` } })));
     const [event] = await server.redis.waitForEvents(1);
     expect(event?.data).toMatchObject({ status: 'completed', metadata: { orderId: '42' } });
-    await eventually(async () => (await queue.getJobCounts('wait', 'delayed', 'active')).active === 0);
+    await eventually(async () => (await queue.getJobCountByTypes('wait', 'delayed', 'active')) === 0);
     expect(event?.data.polls).toBe(job.callTimes.length);
     expect(await server.redis.events()).toHaveLength(1);
     const [[entryId] = ['']] = await server.redis.client.xrange(STREAM, '-', '+');
@@ -193,7 +196,7 @@ describe('jobs that BullMQ would lose', () => {
     expect(events.map(({ id, data }) => [id, data.status]).sort()).toEqual(
       ids.map((field) => [field, 'completed']).sort(),
     );
-  }, 60_000);
+  });
 
   it('since somebody removed them while they were held get their event', async () => {
     const simulator = await start.simulator();
@@ -235,7 +238,7 @@ describe('the count of polls', () => {
     for (const { jobId, callTimes } of jobs) {
       expect(events.find(({ id }) => id === jobId)?.data.polls).toBe(callTimes.length);
     }
-  }, 60_000);
+  });
 });
 
 describe('a stop', () => {

@@ -51,8 +51,8 @@ describe('a fleet of sidecars', () => {
     const events = await server.redis.waitForEvents(50);
     for (const { time, data } of events) {
       expect(data.reason).toBe('TIMED_OUT');
-      // A second more for a slow machine.
-      expect(Date.parse(time) - Date.parse(data.enqueuedAt) - timeoutMs).toBeLessThan(5_000);
+      // The rest is for a machine that stalls.
+      expect(Date.parse(time) - Date.parse(data.enqueuedAt) - timeoutMs).toBeLessThan(7_000);
     }
     expect((await housekeeper()) === undefined).toBe(false);
   });
@@ -77,10 +77,11 @@ describe('a fleet of sidecars', () => {
     await eventually(async () => (await shares([0, 1, 2])).every((share) => share === 10));
     await sidecars[0]?.kill('SIGKILL');
     await eventually(async () => (await shares([1, 2])).every((share) => share === 15), { timeoutMs: 10_000 });
-    const before = simulator.calls();
+    const [before, begunAt] = [simulator.calls(), performance.now()];
     await sleep(3_000);
-    const calls = simulator.calls() - before;
-    expect(calls).toBeLessThanOrEqual(30 * 3 * 1.05 + 2);
+    const [calls, seconds] = [simulator.calls() - before, (performance.now() - begunAt) / 1_000];
+    // What a stall has kept from arriving before comes on top.
+    expect(calls).toBeLessThanOrEqual(30 * (seconds + 1) * 1.05 + 2);
     expect(calls).toBeGreaterThan(30);
   });
 });

@@ -91,7 +91,7 @@ async function expectNoSecret(kind: string): Promise<void> {
   for (const secret of keys.secrets) secrets.add(secret);
   keys.revoke();
   const { jobId } = simulator.addJob({ projectId: PROJECT, durationMs: 60_000 });
-  await producer.enqueue({ jobId, timeoutMs: 2_000 });
+  await producer.enqueue({ jobId, timeoutMs: 4_000 });
   await eventually(async () => (await redis.events()).length === jobs.length + 1);
   const answers = await Promise.all(
     ['/healthz', '/readyz', '/none'].map(async (path) => await (await fetch(`${url}${path}`)).text()),

@@ -119,7 +119,8 @@ describe('the whole way of a job', () => {
     // Redis's clock and this machine's may differ by a little.
     expect(tookMs).toBeGreaterThanOrEqual(9_990);
     const [, lastCallAt = 0, ...more] = simulator.jobs()[0]?.callTimes ?? [];
-    expect(lastCallAt - enqueuedAt).toBeGreaterThanOrEqual(8_990);
+    // Due after 9 s; a machine that stalls while Redis answers knows Redis's time less exactly.
+    expect(lastCallAt - enqueuedAt).toBeGreaterThanOrEqual(8_000);
     expect(lastCallAt - enqueuedAt).toBeLessThan(tookMs);
     expect(more).toEqual([]);
   });
