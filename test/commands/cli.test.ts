@@ -288,14 +288,14 @@ describe('the command', () => {
     expect((await run(['enqueue', jobId, '--again'], env)).stdout).toMatch(/^queued .* watch [0-9a-f-]{36}/);
     await eventually(async () => (await server.redis.events()).length === 2);
 
-    const json = await run(['watch', '--from-start', '--json', '--until-idle', '500ms'], env);
+    const json = await run(['watch', '--from-start', '--json', '--until-idle', '2s'], env);
     expect(json.code).toBe(0);
     const events = json.stdout
       .split('\n')
       .filter(Boolean)
       .map((line) => JSON.parse(line));
     expect(events).toEqual(await server.redis.events());
-    const plain = await run(['watch', '--from-start', '--until-idle', '500ms'], env);
+    const plain = await run(['watch', '--from-start', '--until-idle', '2s'], env);
     // In a pipe: no colours, no heading, one line for each event.
     expect(plain.stdout.split('\n')[0]).toMatch(/^\S+Z {2}completed {2}- +1 +\S+ {2}\S+$/);
     expect(plain.stdout.split('\n').filter(Boolean)).toHaveLength(2);

@@ -28,7 +28,7 @@ function group(name: string, bad: Set<string>): string[] {
       consumer: 'one',
       from: 'start',
       maxDeliveries: 1,
-      claimIdleMs: 200,
+      claimIdleMs: 1_500,
       onDeadLetter: () => {},
       handler: ({ id }) => {
         if (bad.has(id)) throw new Error(`cannot do\n${id}`);

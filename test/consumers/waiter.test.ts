@@ -20,7 +20,7 @@ const publish = async (jobId: string, watchId: string | null = null) => {
   return await new EventPublisher({ redis: server.redis.client, ...options }).publish(end);
 };
 const job = (jobId: string, watchId?: string) => ({ projectId: 'p', jobId, watchId });
-const connections = async () => ((await server.redis.client.client('LIST')) as string).trim().split('\n').length;
+const connections = async () => (await server.redis.connections()).length;
 
 describe('waiting for a job', () => {
   it('resolves with its event, published before, during or after the call', async () => {

@@ -233,8 +233,12 @@ describe('GET /metrics', () => {
     await eventually(async () => (await ask(url, '/readyz')).status === 200);
     const { jobId } = simulator.addJob({ projectId: PROJECT, durationMs: 600_000 });
     await ask(url, '/v1/jobs', { method: 'POST', body: { jobId } });
-    await eventually(async () => value(await scrape(url), 'cfw_job_poller_held_jobs') === 1, { what: 'a held job' });
-    expect(value(await scrape(url), 'cfw_job_poller_running_jobs')).toBe(1);
+    // At the same moment: later it may be parked.
+    const bothNow = async () => {
+      const text = await scrape(url);
+      return ['held_jobs', 'running_jobs'].every((name) => value(text, `cfw_job_poller_${name}`) === 1);
+    };
+    await eventually(bothNow, { what: 'a held job among those that run' });
     const queue = start.rawQueue(server.redis);
     await queue.pause();
     await eventually(async () => value(await scrape(url), 'cfw_job_poller_queue_paused') === 1, { what: 'the pause' });

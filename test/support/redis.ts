@@ -49,6 +49,13 @@ export class TestRedis {
     this.#server = await startPrivateRedis({ args: this.#args, again: this.#server });
   }
 
+  /** The connections to it, as it lists them. */
+  async connections(): Promise<string[]> {
+    return String(await this.client.client('LIST'))
+      .trim()
+      .split('\n');
+  }
+
   /** All events on the stream, oldest first. */
   async events(): Promise<CfwJobEvent[]> {
     return (await this.client.xrange(STREAM, '-', '+')).map(([id, fields]) => fromEntry(id, fields));

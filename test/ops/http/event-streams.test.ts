@@ -23,6 +23,9 @@ beforeEach(async () => {
 async function running(redis: TestRedis = server.redis) {
   const sidecar = await start.sidecar(environment(redis, await start.simulator()));
   await eventually(async () => (await ask(sidecar.url, '/readyz')).status === 200, { what: 'readiness' });
+  // Only then has it all its connections.
+  const listens = async () => (await redis.connections()).some((line) => line.includes(' cmd=bzpopmin '));
+  await eventually(listens, { what: 'that it waits for jobs' });
   return sidecar;
 }
 
@@ -39,14 +42,15 @@ describe('GET /v1/events', () => {
   it('sends events as they appear, from the start, the end, or behind the last one, to many on one connection', async () => {
     const { url } = await running();
     await append(server.redis.client, ...jobs(0, 130));
-    const connections = async () => ((await server.redis.client.client('LIST')) as string).trim().split('\n').length;
+    const connections = async () => (await server.redis.connections()).length;
     const before = await connections();
     const [third = ''] = (await server.redis.client.xrange(STREAM, '-', '+', 'COUNT', 3)).slice(2).map(([id]) => id);
     const fromStart = new Reader(url, '?from=start');
     const fromEnd = Array.from({ length: 20 }, () => new Reader(url));
     const behind = new Reader(url, '?from=end', third);
     await eventually(() => fromStart.jobs.length === 130 && behind.jobs.length === 127, { what: 'what was there' });
-    await eventually(async () => (await ask(url, '/healthz')).status === 200);
+    // From now on they miss nothing.
+    await eventually(() => fromEnd.every(({ status }) => status === 200), { what: 'all connections' });
     await sleep(300);
     expect((await connections()) - before).toBe(1);
     await append(server.redis.client, ...jobs(130, 200));
@@ -141,18 +145,17 @@ describe('GET /v1/events', () => {
   it('takes a hundred readers, and another one when one of them has gone', async () => {
     const { url } = await running();
     const readers = Array.from({ length: 100 }, () => new Reader(url));
-    const refused = await eventually(async () => {
-      const answer = await Promise.race([ask(url, '/v1/events'), sleep(500)]);
-      return answer?.status === 503 && answer;
-    });
-    expect(refused.json.detail).toMatch(/100 readers are connected/);
+    await eventually(() => readers.every(({ status }) => status === 200), { what: 'a hundred readers' });
+    const refused = await ask(url, '/v1/events');
+    expect([refused.status, refused.json.detail]).toEqual([503, expect.stringMatching(/100 readers are connected/)]);
     readers[0]?.leave();
-    await eventually(async () => {
+    const another = await eventually(async () => {
       const reader = new Reader(url);
-      await append(server.redis.client, 'one');
-      await sleep(200);
-      return reader.jobs.length > 0;
+      await eventually(() => reader.status !== 0);
+      return reader.status === 200 && reader;
     });
+    await append(server.redis.client, 'one');
+    await eventually(() => another.jobs.length > 0);
   });
 
   it.each([

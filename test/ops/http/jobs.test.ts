@@ -17,6 +17,9 @@ async function running(redis: TestRedis = server.redis) {
   const simulator = await start.simulator();
   const sidecar = await start.sidecar(environment(redis, simulator));
   await eventually(async () => (await ask(sidecar.url, '/readyz')).status === 200, { what: 'readiness' });
+  // Only then has it all its connections.
+  const listens = async () => (await redis.connections()).some((line) => line.includes(' cmd=bzpopmin '));
+  await eventually(listens, { what: 'that it waits for jobs' });
   const enqueue = async (durationMs: number) => {
     const { jobId } = simulator.addJob({ projectId: PROJECT, durationMs, outcome: 'Success' });
     await ask(sidecar.url, '/v1/jobs', { method: 'POST', body: { jobId } });
@@ -82,15 +85,17 @@ describe('Prefer: wait', () => {
   });
 
   it('holds a thousand requests on one more connection to Redis, and forgets clients that go away', async () => {
+    const { redis } = server;
     const { url, enqueue, wait } = await running();
-    const job = await enqueue(2_500);
-    const connections = async () => ((await server.redis.client.client('LIST')) as string).trim().split('\n').length;
+    const job = await enqueue(5_000);
+    const connections = async () => (await redis.connections()).length;
     const before = await connections();
     const gone = new AbortController();
     const leaving = Array.from({ length: 200 }, () =>
       fetch(`${url}/v1/jobs/${PROJECT}/${job}`, { headers: { prefer: 'wait=60' }, signal: gone.signal }),
     );
     const waiting = Array.from({ length: 1_000 }, () => wait(job, 'wait=60'));
+    await eventually(async () => (await redis.connections()).some((line) => line.includes(' cmd=xread ')));
     await sleep(1_000);
     gone.abort();
     await Promise.allSettled(leaving);
@@ -106,7 +111,7 @@ describe('Prefer: wait', () => {
     const { enqueue, wait } = await running(redis);
     const job = await enqueue(2_500);
     const waiting = wait(job, 'wait=60');
-    await sleep(500);
+    await eventually(async () => (await redis.connections()).some((line) => line.includes(' cmd=xread ')));
     await redis.crash();
     await sleep(500);
     await redis.restart();
@@ -117,7 +122,9 @@ describe('Prefer: wait', () => {
     const { enqueue, wait, sidecar } = await running();
     const job = await enqueue(600_000);
     const waiting = Promise.all(Array.from({ length: 20 }, () => wait(job, 'wait=60')));
-    await sleep(500);
+    // Each of them asks first where the job stands, the first one then begins to read; the others follow within a moment.
+    await eventually(async () => (await server.redis.connections()).some((line) => line.includes(' cmd=xread ')));
+    await sleep(1_000);
     await sidecar.stop();
     for (const { status, json } of await waiting) expect([status, json.jobId]).toEqual([200, job]);
   });

@@ -88,6 +88,9 @@ async function jobsInAllStates({ simulator, url }: Awaited<ReturnType<typeof run
   }));
   await ask(url, '/v1/jobs', { method: 'POST', headers, body: { jobs: all } });
   await eventually(async () => (await server.redis.events()).length === 130, { what: 'the ends' });
+  // The line is longer than what is asked about at a time.
+  const inLine = async () => (await ask(url, '/v1/jobs?state=queued', { headers })).json.jobs.length;
+  await eventually(async () => (await inLine()) === 0, { what: 'a poll of each job' });
   const raw = start.rawQueue(server.redis);
   const queued = Array.from({ length: 20 }, (_, n) => `queued-${n}`);
   await raw.addBulk(
@@ -115,6 +118,7 @@ describe('the page', () => {
 
     await page.getByLabel('State').selectOption('failed');
     await page.getByRole('button', { name: 'Filter' }).click();
+    await page.waitForURL(/state=failed/);
     expect(await page.locator('tbody tr').count()).toBe(20);
     expect(new Set(await page.locator('tbody .state').allTextContents())).toEqual(new Set(['failed']));
     await page

@@ -30,7 +30,7 @@ const basic = (pair: string) => ({ authorization: `Basic ${Buffer.from(pair).toS
 describe('POST /v1/jobs', () => {
   it('takes a job, and GET tells how it ended: all that a system with nothing but curl needs', async () => {
     const { simulator, url } = await running();
-    const { jobId } = simulator.addJob({ projectId: PROJECT, durationMs: 300, outcome: 'Success' });
+    const { jobId } = simulator.addJob({ projectId: PROJECT, durationMs: 2_500, outcome: 'Success' });
     const metadata = { orderId: '42' };
     const enqueued = await ask(url, '/v1/jobs', { method: 'POST', body: { jobId, metadata } });
     expect(enqueued.status).toBe(202);
