@@ -178,7 +178,8 @@ describe('a fault', () => {
         { fault: 'slow', delayMs: 1 },
       ],
     });
-    await expect(ask(job, { timeout: { request: 250 } })).rejects.toMatchObject({ code: 'ETIMEDOUT' });
+    // Long enough that the first fault surely meets this call.
+    await expect(ask(job, { timeout: { request: 1_500 } })).rejects.toMatchObject({ code: 'ETIMEDOUT' });
     expect(dataOf(await ask(job)).status).toBe('Success');
   });
 

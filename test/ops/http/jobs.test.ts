@@ -109,7 +109,7 @@ describe('Prefer: wait', () => {
     const redis = await TestRedis.start({ appendOnly: true });
     start.onEnd(() => redis.stop());
     const { enqueue, wait } = await running(redis);
-    const job = await enqueue(2_500);
+    const job = await enqueue(4_000);
     const waiting = wait(job, 'wait=60');
     await eventually(async () => (await redis.connections()).some((line) => line.includes(' cmd=xread ')));
     await redis.crash();
