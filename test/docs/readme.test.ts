@@ -160,7 +160,7 @@ describe('the quick start', () => {
       .split('\n')
       .filter((line) => !needsMore.test(line))
       .map((line) => line.replaceAll('dist/cli.js', CLI).replaceAll(/\b[0-9a-f]{8}(-[0-9a-f]+){4}\b/g, jobId))
-      .map((line) => line.replace(/watch --from-start/, 'watch --from-start --until-idle 2s'));
+      .map((line) => line.replace(/watch --from-start/, 'watch --from-start --until-idle 6s'));
     const script = `set -e\n${lines.join('\n')}\nkill $!\nwait $!\n`;
     const shell = launch('sh', ['-c', script], environment(server.redis, simulator));
     expect(await shell.exited).toBe(0);

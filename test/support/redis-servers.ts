@@ -7,6 +7,7 @@ import { afterEach } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { freePort } from '../../src/demo/private-redis.js';
 import { eventually } from './eventually.js';
+import { endAll } from './steps.js';
 
 /** A redis-server as a process of its own, with the settings that a test asks for. */
 export interface RedisServer {
@@ -25,9 +26,7 @@ const SPEED = ['--repl-diskless-sync-delay', '0', '--repl-ping-replica-period', 
 /** Starts Redis servers, alone or together, and ends them after each test. */
 export function useRedisServers() {
   const steps: (() => unknown)[] = [];
-  afterEach(async () => {
-    for (const step of steps.splice(0).reverse()) await step();
-  });
+  afterEach(() => endAll(steps));
 
   const folder = (): string => {
     const path = mkdtempSync(join(tmpdir(), 'cfw-job-poller-test-'));

@@ -6,6 +6,7 @@ import { type Sidecar, startSidecar } from '../../src/sidecar.js';
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../src/simulator/index.js';
 import { Command } from './command.js';
 import type { TestRedis } from './redis.js';
+import { endAll } from './steps.js';
 
 export const PROJECT = '09bb24e6fe80d23d2fa2c010b53b418c';
 
@@ -31,9 +32,7 @@ export function environment(redis: TestRedis, simulator: Simulator): Record<stri
 /** Starts things and stops them after each test, newest first. */
 export function useCleanUp() {
   const steps: (() => unknown)[] = [];
-  afterEach(async () => {
-    for (const step of steps.splice(0).reverse()) await step();
-  });
+  afterEach(() => endAll(steps));
   return {
     onEnd: (step: () => unknown) => steps.push(step),
     /** Its jobs fail by script only: one in ten drawn ones would. */
