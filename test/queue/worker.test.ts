@@ -77,10 +77,10 @@ describe('a worker', () => {
       await sleep(2_000);
       return ((await reads()) - readsBefore) / (calls - callsBefore);
     };
-    // After a stall of the machine each call is made by itself for a second.
+    // After a stall of the machine each call is made by itself for a second. Without calls that are made together it is 0.75 or more.
     let best = Number.POSITIVE_INFINITY;
-    for (let round = 0; round < 5 && best >= 0.8; round += 1) best = Math.min(best, await perCall());
-    expect(best).toBeLessThan(0.8);
+    for (let round = 0; round < 5 && best >= 0.7; round += 1) best = Math.min(best, await perCall());
+    expect(best).toBeLessThan(0.7);
     await worker.stop();
     redis.disconnect();
   });
