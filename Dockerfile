@@ -44,11 +44,12 @@ FROM sidecar AS compiled
 RUN mkdir -m 777 compile-cache
 USER node
 # Without Redis it ends with an error. Files are readable for their owner only, which will be root.
-RUN CFW_ENDPOINT=http://127.0.0.1:1 CFW_PROJECT_ID=none CFW_AUTH_TOKEN=none timeout -s TERM 2 node dist/cli.js start; \
+RUN REDIS_URL=redis://127.0.0.1:1 CFW_ENDPOINT=http://127.0.0.1:1 CFW_PROJECT_ID=none CFW_AUTH_TOKEN=none \
+      timeout -s TERM 2 node dist/cli.js start; \
     chmod -R go=rX compile-cache/*
 
 FROM sidecar
-COPY --from=compiled --chown=root /app/compile-cache ./compile-cache
+COPY --from=compiled /app/compile-cache ./compile-cache
 USER node
 # HTTP listens on loopback inside the container unless HTTP_HOST says otherwise; from in here that is enough.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
