@@ -12,8 +12,8 @@ const WARM_UP_MS = 30_000;
 const SECONDS = 20;
 
 /**
- * What calls by got, set up as usual, cost alone and with a script of Redis, at the pace of a fleet of so many sidecars and
- * without any queue.
+ * What calls by got, set up as usual, cost alone and with a script of Redis, at the pace of a fleet and without any
+ * queue, from as many processes as the fleet has sidecars.
  */
 export async function floor({ setting, options }: FleetPart): Promise<Row[]> {
   const rows: Row[] = [];

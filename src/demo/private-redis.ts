@@ -123,8 +123,8 @@ async function ended(child: ChildProcess): Promise<void> {
 }
 
 /**
- * A port on loopback that is free just now. It lies below those that systems give to outgoing connections and to whoever asks
- * for any, so that hardly anybody takes it before it is used, or while its server is away.
+ * A port on loopback that is free just now. It lies below the range from which systems give ports to outgoing connections and
+ * to servers that listen on port 0, so other programs rarely take it before its server starts or while that is down.
  */
 export async function freePort(): Promise<number> {
   for (let tries = 0; tries < 100; tries += 1) {

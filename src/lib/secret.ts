@@ -105,7 +105,7 @@ export class Secret {
       onChange();
     };
     watchFile(file, { interval: WATCH_INTERVAL_MS, persistent: false }, look);
-    // A file that was exchanged between its reading and this moment is no change to those who watch it only from now on.
+    // watchFile reports no change that came between the reading of the file and its own first look.
     const first = setTimeout(look, WATCH_INTERVAL_MS).unref();
     return () => {
       clearTimeout(first);

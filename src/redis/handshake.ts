@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 
-/** A server that takes the connection, and then says nothing for so long, is not waited for; in milliseconds. */
+/** Milliseconds after which a server that takes the connection, and then sends nothing, is given up. */
 const HANDSHAKE_MS = 12_000;
 
 /**

@@ -131,7 +131,7 @@ describe('the file of a secret that is exchanged for a bad text', () => {
       HTTP_TOKEN_FILE: files.http,
     });
     const { url } = await sidecar.logged('sidecar started');
-    /** In one step, as whoever looks at the file in between would find it empty. */
+    /** In one step: a look at the file in between would find it empty. */
     const exchange = (file: string, text: string) => {
       writeFileSync(`${file}.new`, text);
       renameSync(`${file}.new`, file);

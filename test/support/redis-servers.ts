@@ -183,7 +183,7 @@ export function certificates(folder: string) {
   };
 }
 
-/** The nodes of a cluster talk to one another on a second port, 10000 higher, which nobody else must be given. */
+/** The nodes of a cluster talk to one another on a second port, 10000 higher, which must be free, too. */
 async function clusterPort(): Promise<number> {
   for (;;) {
     const port = await freePort();
