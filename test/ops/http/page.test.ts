@@ -88,9 +88,9 @@ async function jobsInAllStates({ simulator, url }: Awaited<ReturnType<typeof run
   }));
   await ask(url, '/v1/jobs', { method: 'POST', headers, body: { jobs: all } });
   await eventually(async () => (await server.redis.events()).length === 130, { what: 'the ends' });
-  // The line is longer than what is asked about at a time.
-  const inLine = async () => (await ask(url, '/v1/jobs?state=queued', { headers })).json.jobs.length;
-  await eventually(async () => (await inLine()) === 0, { what: 'a poll of each job' });
+  // The backlog is longer than what is asked about at a time.
+  const inBacklog = async () => (await ask(url, '/v1/jobs?state=queued', { headers })).json.jobs.length;
+  await eventually(async () => (await inBacklog()) === 0, { what: 'a poll of each job' });
   const raw = start.rawQueue(server.redis);
   const queued = Array.from({ length: 20 }, (_, n) => `queued-${n}`);
   await raw.addBulk(
